@@ -1,0 +1,45 @@
+# One command each; everything is set up in .venv by itself. `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help setup demo test lint format bench lock clean
+
+help:            ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.venv/.ready: requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: .venv/.ready   ## make .venv with everything in it, versions pinned
+
+demo: setup      ## embedded PostgreSQL + Marketo simulator + the daemon, and a tour (ARGS=--once ends after it)
+	$(BIN)/syncd demo $(ARGS)
+
+test: setup      ## all tests (ARGS are handed to pytest)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup      ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup    ## rewrite the code as ruff wants it
+	$(BIN)/ruff check --fix-only -q .
+	$(BIN)/ruff format -q .
+
+bench: setup     ## figures with their goals, one a line (BENCH_JSON=file writes them as JSON too)
+	$(BIN)/python -m tests.bench $(ARGS)
+
+lock:            ## pin every dependency anew (needs uv)
+	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links -o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --all-extras --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+clean:           ## remove what the commands above made
+	rm -rf .venv dist .mypy_cache .ruff_cache .import_linter_cache
