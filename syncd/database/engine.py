@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import sql
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from syncd.database.queries import query
@@ -22,6 +21,7 @@ from syncd.errors import ConfigError, DatabaseProblem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from psycopg import sql
     from sqlalchemy import Connection, Engine, Row
     from sqlalchemy.engine import CursorResult
 
@@ -80,10 +80,9 @@ class Transaction:
         """Run a named statement and return the first value of its first row."""
         return self._execute(name, values).scalar()
 
-    def execute(self, statement: str | sql.Composable, **values: Any) -> CursorResult[Any]:
-        """Run a statement that was composed by one of this room's builders."""
-        plain = statement if isinstance(statement, str) else statement.as_string(self.raw)
-        return self.connection.execute(text(plain), values)
+    def composed(self, statement: sql.Composable, values: dict[str, Any] | None = None) -> psycopg.Cursor[Any]:
+        """Run a statement that one of this room's builders made; its parameters are psycopg's."""
+        return self.raw.execute(statement, values)
 
     def lock(self, which: int) -> None:
         """Wait for one of this subscription's locks; it ends with the transaction."""
