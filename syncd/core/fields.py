@@ -25,6 +25,13 @@ COLUMN_TYPES: dict[str, ColumnType] = {
 """Marketo's type and PostgreSQL's; every other type of Marketo is text."""
 
 LONGEST_NAME = 59
+BASE_COLUMNS = {"id": "id", "email": "email", "createdAt": "created_at", "updatedAt": "updated_at"}
+"""Fields whose columns are there from the first migration on."""
+
+
+def column_type(data_type: str) -> ColumnType:
+    """Return the type of a new column for a field of that Marketo type."""
+    return COLUMN_TYPES.get(data_type, "text")
 
 
 @dataclass(frozen=True)
@@ -33,12 +40,8 @@ class LeadField:
 
     name: str
     column: str
-    data_type: str
-
-    @property
-    def column_type(self) -> ColumnType:
-        """The type of its column."""
-        return COLUMN_TYPES.get(self.data_type, "text")
+    column_type: ColumnType
+    """The type that its column has: a field that is retyped in Marketo keeps its column."""
 
 
 @dataclass(frozen=True)

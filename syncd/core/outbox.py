@@ -10,7 +10,9 @@ Operation = Literal["create_or_update", "create_only", "update_only", "create_du
 Outcome = Literal["succeeded", "failed", "retry", "unknown", "not_sent"]
 Status = Literal["pending", "retrying", "succeeded", "failed", "uncertain"]
 
-ACTIONS: dict[str, str] = {
+Action = Literal["createOrUpdate", "createOnly", "updateOnly", "createDuplicate"]
+
+ACTIONS: dict[str, Action] = {
     "create_or_update": "createOrUpdate",
     "create_only": "createOnly",
     "update_only": "updateOnly",

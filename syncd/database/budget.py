@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from syncd.core.budget import STOPPING
+from syncd.core.codes import next_reset
 from syncd.database.engine import LEDGER_LOCK
-from syncd.errors import QuotaExhausted
+from syncd.errors import QuotaExhausted, Retryable
 
 if TYPE_CHECKING:
     from syncd import settings
@@ -33,9 +35,12 @@ class Ledger:
         """Wait until one call may go out and return its lease.
 
         holds_for: seconds after which the lease of a caller that died no longer counts.
-        Raises QuotaExhausted where the configured share of the day is used up.
+        Raises QuotaExhausted where the configured share of the day is used up, and Retryable when the
+        service is told to stop.
         """
         while True:
+            if self._clock.stopping():
+                raise Retryable("the service is stopping; the call was not made", code=STOPPING, endpoint=endpoint)
             lease, wait = self._try(lane, endpoint, holds_for)
             if lease is not None:
                 return lease
@@ -74,8 +79,6 @@ class Ledger:
         return whole if lane == "outbox" else max(1, int(whole * (1 - self._conf.outbox_share)))
 
     def _exhausted(self, endpoint: str, why: str, seconds: float | None) -> QuotaExhausted:
-        from syncd.core.codes import next_reset  # noqa: PLC0415
-
         now = self._clock.now()
         until = next_reset(now) if seconds is None else now + timedelta(seconds=seconds)
         return QuotaExhausted(why, code="607", endpoint=endpoint, until=until)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from psycopg import sql
 
-from syncd.core.fields import LeadField
+from syncd import log, metrics
+from syncd.core.fields import FieldFacts, LeadField, column_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,8 +43,7 @@ class Written:
 
     rows: int
     unparsed: int
-    samples: tuple[tuple[int, tuple[str, ...]], ...]
-    """Some of the leads with values that do not fit, and the fields' names."""
+    """How many of them have a value that does not fit its column."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Difference:
 
 def mirrored_fields(transaction: Transaction) -> list[LeadField]:
     """Return the fields that have a column and that Marketo still offers, the id first."""
-    return [LeadField(r.name, r.column_name, r.data_type) for r in transaction.rows("fields_mirrored")]
+    return [LeadField(r.name, r.column_name, r.column_type) for r in transaction.rows("fields_mirrored")]
 
 
 def upsert_page(
@@ -70,7 +70,7 @@ def upsert_page(
     overwrite them.
     """
     if not records:
-        return Written(0, 0, ())
+        return Written(0, 0)
     return _upsert(transaction, fields, _page(fields), touch=touch, older_than=None, page=_document(records))
 
 
@@ -97,15 +97,10 @@ def apply_changes(
         upsert_page(transaction, [known[name] for name in names], groups[names], touch=True)
 
 
-def tombstone(
-    transaction: Transaction, ids: Sequence[int], *, purge: bool, merged_into: int | None = None
-) -> int:
-    """Retire leads; purge: forget their rows instead of keeping them. Return how many were alive."""
-    if not ids:
-        return 0
-    if purge:
-        return transaction.run("lead_purge", ids=list(ids))
-    return transaction.run("lead_tombstone", ids=list(ids), merged_into=merged_into)
+def retire(transaction: Transaction, leads: Sequence[tuple[int, int | None]]) -> int:
+    """Retire leads, each with the lead that it was merged into, if any; return how many rows changed."""
+    rows = [{"id": lead, "merged_into": winner} for lead, winner in leads]
+    return transaction.run("lead_retire", leads=orjson.dumps(rows).decode()) if rows else 0
 
 
 def compare_staged(
@@ -209,8 +204,15 @@ def _upsert(
         values["page"] = page
     row = transaction.composed(statement, values).fetchone()
     assert row is not None  # noqa: S101 - an aggregate has one row
-    samples = tuple((int(lead), tuple(names)) for lead, names in row[2] or ())
-    return Written(int(row[0]), int(row[1]), samples)
+    written = Written(int(row[0]), int(row[1]))
+    if written.unparsed:
+        metrics.UNPARSED.inc(written.unparsed)
+        log.get("database").warning(
+            "some leads have data that does not fit its column; it is kept in lead._unparsed",
+            leads=written.unparsed,
+            some=[{"lead": lead, "fields": names} for lead, names in row[2]],
+        )
+    return written
 
 
 def _page(fields: Sequence[LeadField]) -> sql.Composable:
@@ -270,18 +272,21 @@ def _document(records: Sequence[dict[str, Any]]) -> str:
     return (raw.replace(b"\\u0000", b"") if b"\\u0000" in raw else raw).decode()
 
 
-def add_columns(transaction: Transaction, fields: Sequence[tuple[LeadField, str]]) -> None:
-    """Add columns to the table of leads, each with its comment (the field's display name)."""
-    for field, display_name in fields:
-        column, kind = sql.Identifier(field.column), sql.SQL(field.column_type)
-        default = sql.SQL(" NOT NULL DEFAULT false") if field.column_type == "boolean" else sql.SQL("")
+def add_columns(transaction: Transaction, fields: Sequence[tuple[str, FieldFacts]]) -> None:
+    """Add a column for each field, with its comment."""
+    for name, facts in fields:
+        column, kind = sql.Identifier(name), column_type(facts.data_type)
+        default = " NOT NULL DEFAULT false" if kind == "boolean" else ""
         transaction.composed(
-            sql.SQL("ALTER TABLE lead ADD COLUMN IF NOT EXISTS {} {}{}").format(column, kind, default)
+            sql.SQL("ALTER TABLE lead ADD COLUMN {} {}{}").format(column, sql.SQL(kind), sql.SQL(default))
         )
-        transaction.composed(
-            sql.SQL("COMMENT ON COLUMN lead.{} IS {}").format(
-                column, sql.Literal(f"{display_name} (Marketo field {field.name}, {field.data_type}).")
-            )
-        )
+        comment_columns(transaction, [(name, facts)])
 
 
+def comment_columns(transaction: Transaction, fields: Sequence[tuple[str, FieldFacts]]) -> None:
+    """Say at each column what it is called in Marketo."""
+    for name, facts in fields:
+        text = f"{facts.display_name} (Marketo field {facts.name}, {facts.data_type})."
+        transaction.composed(
+            sql.SQL("COMMENT ON COLUMN lead.{} IS {}").format(sql.Identifier(name), sql.Literal(text))
+        )

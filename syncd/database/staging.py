@@ -38,6 +38,14 @@ def count(database: Database, name: str) -> int:
         return int(row[0]) if row else 0
 
 
+def move(database: Database, source: str, target: str) -> None:
+    """Append one staging table to another of the same columns, and remove it."""
+    places = {"source": _place(database, source), "target": _place(database, target)}
+    with database.begin() as transaction:
+        transaction.composed(sql.SQL("INSERT INTO {target} SELECT * FROM {source}").format(**places))
+        transaction.composed(sql.SQL("DROP TABLE {source}").format(**places))
+
+
 def drop(database: Database, name: str) -> None:
     """Remove a staging table."""
     with database.begin() as transaction:

@@ -49,6 +49,13 @@ def end_run(database: Database, run: int, outcome: str, counts: dict[str, int], 
         transaction.run("run_end", id=run, outcome=outcome, counts=_json(counts), error=error)
 
 
+def seconds_since_run(database: Database, feed: str) -> tuple[float | None, str | None]:
+    """Return how long ago the last run of a feed began, and how it ended; None, None before its first."""
+    with database.begin() as transaction:
+        row = transaction.row("run_last", feed=feed)
+        return (float(row.age), str(row.outcome)) if row else (None, None)
+
+
 def mark_dirty(transaction: Transaction, ids: Sequence[int], reason: str) -> int:
     """Mark leads whose row may be old; return how many.
 

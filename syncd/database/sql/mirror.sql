@@ -1,6 +1,10 @@
 -- name: fields_mirrored
 -- The fields that have a column and that Marketo still offers, the id first.
-SELECT name, column_name, data_type FROM lead_field WHERE _removed_at IS NULL ORDER BY name <> 'id', name;
+SELECT f.name, f.column_name, replace(format_type(a.atttypid, NULL), 'timestamp with time zone', 'timestamptz') AS column_type
+FROM lead_field f
+JOIN pg_attribute a ON a.attrelid = to_regclass('lead') AND a.attname = f.column_name AND NOT a.attisdropped
+WHERE f._removed_at IS NULL
+ORDER BY f.name <> 'id', f.name;
 
 -- name: fields_known
 -- All fields that were ever seen.
@@ -36,14 +40,18 @@ WHERE (f.display_name, f.data_type, f.description, f.length, f.marketo_id, f.rea
 -- Fields that Marketo no longer offers; their columns stay.
 UPDATE lead_field SET _removed_at = now() WHERE _removed_at IS NULL AND NOT name = ANY(:names) RETURNING name;
 
--- name: lead_tombstone
--- Retire leads and keep their rows.
-UPDATE lead SET _deleted_at = now(), _synced_at = now(), _merged_into_id = CAST(:merged_into AS bigint)
-WHERE id = ANY(:ids) AND (_deleted_at IS NULL OR _merged_into_id IS DISTINCT FROM coalesce(CAST(:merged_into AS bigint), _merged_into_id));
+-- name: lead_retire
+-- Retire leads and keep their rows; a lead that was never mirrored gets one, so that no older file brings it back.
+INSERT INTO lead AS l (id, _deleted_at, _merged_into_id)
+SELECT id, now(), max(merged_into) FROM jsonb_to_recordset(CAST(:leads AS jsonb)) AS t (id bigint, merged_into bigint)
+GROUP BY id ORDER BY id
+ON CONFLICT (id) DO UPDATE SET
+    _deleted_at = coalesce(l._deleted_at, now()), _synced_at = now(), _merged_into_id = coalesce(EXCLUDED._merged_into_id, l._merged_into_id)
+WHERE l._deleted_at IS NULL OR l._merged_into_id IS DISTINCT FROM coalesce(EXCLUDED._merged_into_id, l._merged_into_id);
 
 -- name: lead_purge
--- Retire leads and forget their rows.
-DELETE FROM lead WHERE id = ANY(:ids);
+-- Forget retired leads, once no file that is still to be loaded could bring them back.
+DELETE FROM lead WHERE _deleted_at IS NOT NULL AND NOT EXISTS (SELECT FROM backfill_window WHERE state <> 'done');
 
 -- name: lead_count
 -- Living leads and tombstones.
@@ -61,6 +69,14 @@ INSERT INTO backfill_window (starts_at, ends_at)
 SELECT starts_at, ends_at FROM jsonb_to_recordset(CAST(:windows AS jsonb)) AS w (starts_at timestamptz, ends_at timestamptz)
 ORDER BY starts_at DESC
 ON CONFLICT DO NOTHING;
+
+-- name: windows_all_again
+-- There are new fields: every window is loaded again.
+UPDATE backfill_window SET state = 'planned', export_id = NULL, exported_at = NULL, finished_at = NULL;
+
+-- name: windows_loading
+-- Whether a bulk file is under way, which must not overwrite what is read meanwhile.
+SELECT EXISTS (SELECT FROM backfill_window WHERE state IN ('created', 'queued'));
 
 -- name: windows_forget
 -- A new full backfill begins.
