@@ -258,7 +258,16 @@ def test_the_address_may_be_written_as_the_admin_screen_shows_it(connect, server
 
 
 @pytest.mark.parametrize(
-    "address", ["", "example.com", "ftp://example.com", "https://", "https://u:p@example.com"]
+    "address",
+    [
+        "",
+        "example.com",
+        "ftp://example.com",
+        "https://",
+        "https://u:p@example.com",
+        "https://example.com:x",
+        "https://[::1",
+    ],
 )
 def test_an_address_that_is_none_is_refused_at_once(connect, address):
     with pytest.raises(ConfigError, match="base_url"):
