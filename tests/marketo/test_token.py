@@ -79,6 +79,9 @@ def test_a_second_refusal_is_final(client, server, budget):
     assert len(server.seen) == 2
     assert len(server.identities) == 2
     assert budget.released == [(False, "601")] * 2
+    server.handler = lambda seen: ok([])
+    client.usage()
+    assert len(server.identities) == 3
 
 
 def test_a_late_refusal_does_not_drop_the_newer_token(client, server):
