@@ -38,6 +38,7 @@ class Verdict:
 
 _PERMANENT = Verdict("permanent")
 _RETRY = Verdict("retry")
+_ADDRESS_ADVICE = "is marketo.base_url the address of the REST endpoint?"
 
 _ALWAYS: dict[str, Verdict] = {
     "600": Verdict("reauthenticate"),
@@ -52,7 +53,7 @@ _ALWAYS: dict[str, Verdict] = {
     "607": Verdict("wait_for_reset"),
     "608": _RETRY,
     "609": _PERMANENT,
-    "610": Verdict("permanent", advice="is marketo.base_url the address of the REST endpoint?"),
+    "610": Verdict("permanent", advice=_ADDRESS_ADVICE),
     "612": _PERMANENT,
     "613": _PERMANENT,
     "614": _RETRY,
@@ -69,6 +70,7 @@ _ALWAYS: dict[str, Verdict] = {
     "1037": Verdict("success_equivalent"),
     "HTTP 401": Verdict("denied", advice="check marketo.client_id and marketo.client_secret"),
     "HTTP 403": Verdict("denied", advice="something between syncd and Marketo refuses the call"),
+    "HTTP 404": Verdict("permanent", advice=_ADDRESS_ADVICE),
     "HTTP 413": Verdict("permanent", advice="send fewer or smaller records: a body may have 1 MB"),
     "HTTP 414": Verdict("permanent", advice="ask for fewer fields or values: a URI may have 8 KB"),
     "HTTP 429": Verdict("retry", after=RATE_WINDOW / 2),
@@ -97,7 +99,9 @@ def classify(code: str, message: str, *, writes: bool) -> Verdict:
     known = _ALWAYS.get(code)
     if known is not None:
         return Verdict("permanent", advice=known.advice) if known.kind == "empty" and writes else known
-    if re.fullmatch(r"[67]\d\d|1\d\d\d", code) or re.fullmatch(r"HTTP [34]\d\d", code):
+    if re.fullmatch(r"HTTP 3\d\d", code):
+        return Verdict("permanent", advice=_ADDRESS_ADVICE)
+    if re.fullmatch(r"[67]\d\d|1\d\d\d|HTTP 4\d\d", code):
         return _PERMANENT
     return Verdict("unknown") if writes else _PERMANENT
 

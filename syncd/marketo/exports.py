@@ -91,8 +91,8 @@ class ExportCalls(Room):
         """Open an export's CSV and yield its bytes as they arrive, from byte ``start`` to ``end`` included.
 
         Source: …/rest/bulk-extract/bulk-extract. Dropped on the way it raises Retryable: go on with
-        ``start`` at the bytes that came. A file that isn't there (not completed, or older than seven
-        days) is Refused with "HTTP 404".
+        ``start`` at the bytes that came. A file that isn't there is Refused with "HTTP 404": the export is
+        not completed, is older than seven days, or (seen in the field) its file comes a little later.
         """
         headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
         if start or end is not None:
@@ -110,6 +110,9 @@ def _csv(stream: Stream, *, start: int, end: int | None, now: datetime) -> Itera
     """Return the bytes that were asked for, or raise what came in their place."""
     if stream.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
         return iter(())
+    if stream.status == HTTPStatus.NOT_FOUND:
+        message = "there is no file: the export is not completed, or is older than seven days"
+        raise Refused(message, code="HTTP 404", endpoint=EXPORT_FILE.name)
     if stream.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
         _refuse(stream, b"", now=now)
     first = next(stream.chunks, b"")

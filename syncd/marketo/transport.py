@@ -66,8 +66,12 @@ class Stream:
 
 def normalised(base_url: str) -> str:
     """Return the root of an address as Marketo's admin screen shows it, with or without /rest."""
-    parts = urlsplit(base_url.strip())
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
+    try:
+        parts = urlsplit(base_url.strip())
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = None
+    if not usable or parts.username or parts.query:
         raise ConfigError("marketo.base_url must look like https://123-ABC-456.mktorest.com")
     path = parts.path.rstrip("/")
     for tail in ("/rest", "/identity"):

@@ -11,7 +11,7 @@ from syncd.core.budget import Lane
 from syncd.marketo import Client
 from tests.marketo.wire import Wire, wire
 
-SECRET = "s3cr3t-of-the-service"
+SECRET = "s3cr3t-of-the-service"  # noqa: S105 - a made-up one
 CLIENT_ID = "id-of-the-service"
 
 

@@ -29,7 +29,7 @@ def test_twenty_threads_cause_one_token_request(client, server):
     server.identity = lambda seen: [0.2, token("shared")]
     run_together(20, client.usage)
     assert len(server.identities) == 1
-    assert {seen.token for seen in server.seen} == {"shared"}
+    assert {seen.bearer for seen in server.seen} == {"shared"}
     assert len(server.seen) == 20
 
 
@@ -37,7 +37,7 @@ def test_twenty_threads_whose_token_was_revoked_cause_one_more(client, server):
     tokens = iter(["old", "new"])
     server.identity = lambda seen: [0.2, token(next(tokens))]
     client.usage()
-    server.handler = lambda seen: ok([]) if seen.token == "new" else error("601", "Access token invalid")
+    server.handler = lambda seen: ok([]) if seen.bearer == "new" else error("601", "Access token invalid")
     run_together(20, client.usage)
     assert len(server.identities) == 2
 
@@ -58,16 +58,16 @@ def test_a_failing_token_request_is_shared_too(client, server):
 def test_a_refused_token_is_replaced_and_the_call_replayed_once(client, server, code):
     tokens = iter(["old", "new"])
     server.identity = lambda seen: token(next(tokens))
-    server.handler = lambda seen: ok([]) if seen.token == "new" else error(code)
+    server.handler = lambda seen: ok([]) if seen.bearer == "new" else error(code)
     assert client.usage() == []
-    assert [seen.token for seen in server.seen] == ["old", "new"]
+    assert [seen.bearer for seen in server.seen] == ["old", "new"]
 
 
 def test_a_write_is_replayed_too_since_nothing_was_executed(client, server):
     tokens = iter(["old", "new"])
     server.identity = lambda seen: token(next(tokens))
     done = ok([{"id": 7, "status": "created"}])
-    server.handler = lambda seen: done if seen.token == "new" else error("602")
+    server.handler = lambda seen: done if seen.bearer == "new" else error("602")
     assert client.sync_leads(action="createOnly", records=[{"email": "a@b.c"}]).items[0].id == 7
     assert len(server.seen) == 2
 
@@ -79,6 +79,9 @@ def test_a_second_refusal_is_final(client, server, budget):
     assert len(server.seen) == 2
     assert len(server.identities) == 2
     assert budget.released == [(False, "601")] * 2
+    server.handler = lambda seen: ok([])
+    client.usage()
+    assert len(server.identities) == 3
 
 
 def test_a_late_refusal_does_not_drop_the_newer_token(client, server):
@@ -88,7 +91,7 @@ def test_a_late_refusal_does_not_drop_the_newer_token(client, server):
     slow = threading.Event()
 
     def handler(seen):
-        if seen.token == "new":
+        if seen.bearer == "new":
             return ok([])
         if seen.path.endswith("usage.json"):
             slow.wait(10)
@@ -134,7 +137,7 @@ def test_tokens_that_always_have_ended_are_given_up_after_a_few(client, server):
 
 def test_wrong_credentials_say_which_settings_to_check_and_are_not_repeated(client, server, clock):
     server.identity = lambda seen: answer(401, {"error": "invalid_client", "error_description": "Bad"})
-    with pytest.raises(AuthenticationFailed, match="marketo.client_id") as caught:
+    with pytest.raises(AuthenticationFailed, match=r"marketo\.client_id") as caught:
         client.sync_leads(action="createOnly", records=[{"email": "a@b.c"}])
     assert caught.value.endpoint == "identity"
     assert clock.slept == []

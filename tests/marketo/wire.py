@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
-TOKEN = "the-token:sj"
+BEARER = "the-bearer:sj"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Seen:
         return parse_qs(urlsplit(self.target).query)
 
     @property
-    def token(self) -> str:
+    def bearer(self) -> str:
         return self.headers.get("authorization", "").removeprefix("Bearer ")
 
 
@@ -81,7 +81,7 @@ class Wire:
     handler: Handler = field(default=lambda seen: ok([]))
     identity: Handler = field(
         default=lambda seen: answer(
-            200, {"access_token": TOKEN, "expires_in": 3599, "scope": "api@example.com"}
+            200, {"access_token": BEARER, "expires_in": 3599, "scope": "api@example.com"}
         )
     )
     seen: list[Seen] = field(default_factory=list)
