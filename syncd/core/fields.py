@@ -42,6 +42,8 @@ class LeadField:
     column: str
     column_type: ColumnType
     """The type that its column has: a field that is retyped in Marketo keeps its column."""
+    exportable: bool = True
+    """Formula fields are computed by Marketo and can't be exported in bulk; pages of leads have them."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class Difference:
 
 def mirrored_fields(transaction: Transaction) -> list[LeadField]:
     """Return the fields that have a column and that Marketo still offers, the id first."""
-    return [LeadField(r.name, r.column_name, r.column_type) for r in transaction.rows("fields_mirrored")]
+    return [LeadField(r.name, r.column_name, r.column_type, r.exportable) for r in transaction.rows("fields_mirrored")]
 
 
 def upsert_page(
@@ -125,6 +125,17 @@ def compare_page(
     return _differing(transaction, fields, _typed(fields, _page(fields)), _document(records)) if records else []
 
 
+def mark_staged_dirty(transaction: Transaction, table: str, reason: str) -> int:
+    """Mark every lead of a staging table dirty; return how many."""
+    return transaction.composed(
+        sql.SQL(
+            "INSERT INTO dirty_lead (lead_id, reason) SELECT DISTINCT id::bigint, %(reason)s FROM {} ORDER BY 1 "
+            "ON CONFLICT (lead_id) DO NOTHING"
+        ).format(sql.Identifier(table)),
+        {"reason": reason},
+    ).rowcount
+
+
 def _differing(
     transaction: Transaction, fields: Sequence[LeadField], typed: sql.Composable, page: str | None
 ) -> list[Difference]:
@@ -138,9 +149,13 @@ def _differing(
         sql.SQL(
             "SELECT t.id, l.id IS NULL OR l._deleted_at IS NOT NULL AS missing, array_remove(ARRAY[{named}]::text[], NULL) "
             "FROM ({typed}) t LEFT JOIN lead l ON l.id = t.id "
-            "WHERE l.id IS NULL OR l._deleted_at IS NOT NULL OR ({mine}, l._unparsed) IS DISTINCT FROM ({theirs}, t._unparsed) "
+            "WHERE l.id IS NULL OR l._deleted_at IS NOT NULL OR ({mine}, {kept}) IS DISTINCT FROM ({theirs}, t._unparsed) "
             "ORDER BY t.id"
         ).format(
+            # Only what concerns the fields that are compared.
+            kept=sql.SQL(
+                "(SELECT jsonb_object_agg(u.key, u.value) FROM jsonb_each(l._unparsed) u WHERE u.key = ANY({}::text[]))"
+            ).format(sql.Literal([f.name for f in others])),
             named=named,
             typed=typed,
             mine=sql.SQL(", ").join(p[0] for p in pairs),

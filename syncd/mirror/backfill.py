@@ -46,19 +46,23 @@ def pull(feeds: Feeds, *, full: bool = False) -> Counter[str]:
             spans = extract.spans(extract.oldest_lead(feeds, client), feeds.clock.now(), feeds.conf.window_days)
             state.plan_windows(feeds.database, spans, anew=full)
         with feeds.database.begin() as transaction:
-            fields = leads.mirrored_fields(transaction)
+            mirrored = leads.mirrored_fields(transaction)
+        fields = [f for f in mirrored if f.exportable]
         if not fields:
             raise WorkFailed("the field schema is not known yet; run `syncd pull schema` first")
-        _Backfill(feeds, client, fields, counts).run()
+        _Backfill(feeds, client, fields, counts, read_too=len(fields) < len(mirrored)).run()
     return counts
 
 
 class _Backfill:
-    def __init__(self, feeds: Feeds, client: Client, fields: list[LeadField], counts: Counter[str]) -> None:
+    def __init__(
+        self, feeds: Feeds, client: Client, fields: list[LeadField], counts: Counter[str], *, read_too: bool
+    ) -> None:
         self.feeds = feeds
         self.client = client
         self.fields = fields
         self.counts = counts
+        self.read_too = read_too
         self.failures = 0
 
     def run(self) -> None:
@@ -112,6 +116,9 @@ class _Backfill:
         database = self.feeds.database
         file = extract.load(self.client, database, self.feeds.clock, export, table, self.fields)
         with database.begin() as transaction:
+            if self.read_too:
+                # Formula fields are in no export: the fetcher gets them.
+                self.counts["marked"] += leads.mark_staged_dirty(transaction, table, "formula")
             written = leads.upsert_staged(transaction, self.fields, table, exported_at=window.exported_at)
             transaction.run(
                 "window_done",

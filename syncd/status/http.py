@@ -57,7 +57,8 @@ class StatusPage:
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO")
         if path == "/metrics":
-            return self._metrics(environ, start_response)
+            page: Iterable[bytes] = self._metrics(environ, start_response)
+            return page
         if path != "/healthz":
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"there are /healthz and /metrics\n"]

@@ -1,6 +1,7 @@
 -- name: fields_mirrored
 -- The fields that have a column and that Marketo still offers, the id first.
-SELECT f.name, f.column_name, replace(format_type(a.atttypid, NULL), 'timestamp with time zone', 'timestamptz') AS column_type
+SELECT f.name, f.column_name, replace(format_type(a.atttypid, NULL), 'timestamp with time zone', 'timestamptz') AS column_type,
+    f.data_type <> 'formula' AS exportable
 FROM lead_field f
 JOIN pg_attribute a ON a.attrelid = to_regclass('lead') AND a.attname = f.column_name AND NOT a.attisdropped
 WHERE f._removed_at IS NULL
@@ -62,6 +63,10 @@ FROM lead;
 -- name: lead_living
 -- Which of these leads are alive in the mirror.
 SELECT id FROM lead WHERE id = ANY(:ids) AND _deleted_at IS NULL;
+
+-- name: lead_ids_after
+-- Ids of living leads, a page at a time.
+SELECT id FROM lead WHERE id > :after AND _deleted_at IS NULL ORDER BY id LIMIT :most;
 
 -- name: windows_plan
 -- Plan windows, newest first; those that are planned already stay as they are.
