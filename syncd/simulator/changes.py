@@ -112,6 +112,7 @@ def merge(
             ):
                 filled[field.slot] = old[field.slot]
         _unite(world, winner, loser)
+        world.anonymous.discard(loser)
         world.merged[loser] = winner
         for cookie, known in world.cookies.items():
             if known == loser:

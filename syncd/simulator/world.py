@@ -62,10 +62,10 @@ class Effect:
 class World:
     """The state that all endpoints share."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, *, clock: Clock | None = None, started: float | None = None) -> None:
         self.options = options
-        self.clock = Clock(options.start)
-        self.started = self.clock.now()
+        self.clock = clock or Clock(options.start)
+        self.started = self.clock.now() if started is None else started
         self.random = random.Random(options.seed)  # noqa: S311 - a simulation
         self.schema = Schema()
         self.member_schema = MemberSchema()
@@ -75,6 +75,7 @@ class World:
         self.effects: list[Effect] = []
         self.merged: dict[int, int] = {}
         self.cookies: dict[str, int] = {}
+        self.anonymous: set[int] = set()
         self.companies: dict[str, int] = {}
         self.next_company = self.seeder.companies + 1
         self.clones = 0

@@ -3,6 +3,7 @@
 from syncd.simulator.endpoints import (  # noqa: F401
     browse,
     bulk_extract,
+    bulk_more,
     campaigns,
     feeds,
     forms,
@@ -10,6 +11,7 @@ from syncd.simulator.endpoints import (  # noqa: F401
     leads,
     lists,
     members,
+    others,
     programs,
     schema,
     stats,
