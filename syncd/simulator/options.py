@@ -1,0 +1,149 @@
+"""Everything about a simulated subscription that can be chosen, in one frozen object."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "small": {},
+    "medium": {"leads": 20_000, "lists": 12, "programs": 12, "campaigns": 12, "dirt": 0.005},
+    "large": {"leads": 1_000_000, "lists": 40, "programs": 40, "campaigns": 60, "dirt": 0.005},
+    "nasty": {
+        "leads": 2_000,
+        "dirt": 0.05,
+        "nasty": True,
+        "commit_lag": 3.0,
+        "scan_block": 400,
+        "sparse_pages": True,
+        "shuffle": True,
+        "file_delay": 1.5,
+        "merged_in_deleted": False,
+        "strict_change_fields": False,
+        "bulk_null_booleans": True,
+        "blocked_fields": ("rating",),
+    },
+}
+"""What each profile sets; a flag given beside the profile wins over it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One subscription's settings; each field is also a flag of `python -m syncd.simulator`."""
+
+    port: int = 0
+    """TCP port to listen on; 0 picks a free one."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    profile: str = "small"
+    """What the subscription holds: small, medium, large or nasty."""
+    leads: int = 1_000
+    """How many leads there are at the start; made on demand from the seed."""
+    seed: int = 1
+    """The same seed gives the same people, companies and memberships."""
+    start: str = ""
+    """Where the clock starts (ISO 8601); empty means now."""
+    history_days: float = 180.0
+    """Over how many days before the start the leads were created."""
+    lists: int = 5
+    """How many static lists there are at the start."""
+    programs: int = 5
+    """How many programs there are at the start; at least one is an engagement program."""
+    campaigns: int = 4
+    """How many smart campaigns there are at the start; the first is a trigger, the second a batch campaign."""
+    dirt: float = 0.0
+    """Share of leads without an e-mail address, and again of leads with another lead's address."""
+    nasty: bool = False
+    """Values that break naive readers: newlines, quotes, NULs, U+2028, the word null."""
+    client_id: str = "simulator"
+    """Client id of the custom service."""
+    client_secret: str = "simulator-secret"  # noqa: S105 - a stand-in's own
+    """Client secret of the custom service."""
+    user: str = "api.user@simulator.example.com"
+    """Name of the API-only user, as the token's scope and the usage report show it."""
+    denied: tuple[str, ...] = ()
+    """Permissions the API user lacks (for example read-write-lead, read-asset): their calls answer 603."""
+    token_seconds: float = 3600.0
+    """Life of an access token."""
+    query_token: bool = False
+    """Accept the token as query parameter access_token too."""
+    latency_ms: float = 0.0
+    """Time every call takes; of a write, it passes between the look-up and the effect."""
+    race_ms: float = 5.0
+    """Least time between an upsert's look-up and its insert, so that overlapping ones can make duplicates."""
+    time_out_scale: float = 1.0
+    """Factor on the documented server time-outs; 0 switches them off."""
+    limits: bool = True
+    """Whether rate, concurrency and daily limits apply."""
+    rate: int = 100
+    """Calls allowed in one rate window; 0 switches the rate limit off."""
+    rate_seconds: float = 20.0
+    """Length of the rate window."""
+    concurrency: int = 10
+    """Calls allowed at once; 0 switches the concurrency limit off."""
+    daily_quota: int = 50_000
+    """Calls allowed in a day that ends at midnight US Central; 0 switches the quota off."""
+    max_matches: int = 1_000
+    """Leads that a filter may match; 0 switches the limit off."""
+    max_uri: int = 8_192
+    """Longest request URI in bytes; 0 switches the limit off."""
+    max_body: int = 1_048_576
+    """Longest JSON body in bytes; 0 switches the limit off."""
+    export_seconds: float = 1.0
+    """Time a bulk job takes once it runs."""
+    import_seconds: float = 1.0
+    """Time a bulk import takes once it runs."""
+    export_running: int = 2
+    """Bulk extract jobs that run at once."""
+    export_queued: int = 10
+    """Bulk extract jobs that wait or run at once."""
+    export_mb: float = 500.0
+    """Megabytes of bulk files a day; 0 switches the limit off."""
+    export_days: int = 31
+    """Longest date range of a bulk extract filter."""
+    updated_at_filter: bool = True
+    """Whether bulk extracts may filter by updatedAt (else 1035)."""
+    smart_list_filter: bool = False
+    """Whether lead extracts may filter by smart list (else 1035)."""
+    file_delay: float = 0.0
+    """Seconds for which a Completed job's file still answers 404."""
+    file_days: float = 7.0
+    """Days a bulk file is kept."""
+    bulk_null_booleans: bool = False
+    """Bulk files show a false emailSuspended as null, as recorded."""
+    commit_lag: float = 0.0
+    """Longest time by which an activity may show later than its date."""
+    scan_block: int = 3_000
+    """Activities that one call of a feed looks through."""
+    sparse_pages: bool = False
+    """Now and then a feed's page is empty though more follow."""
+    strict_change_fields: bool = True
+    """Lead changes are limited to the fields asked for."""
+    delete_days: float = 14.0
+    """Days for which deletions show."""
+    merged_in_deleted: bool = False
+    """Losers of a merge show among the deleted leads too."""
+    merge_limit: int = 25
+    """Losers allowed in one merge."""
+    list_filter_limit: int = 0
+    """Members from which a feed refuses listId with 1003; 0 never does."""
+    company_fields: str = "refuse"
+    """What Sync Leads does with company fields: refuse (1021) or write."""
+    overlong: str = "refuse"
+    """What becomes of text that is too long: refuse (1003) or truncate."""
+    blocked_fields: tuple[str, ...] = ()
+    """Fields whose updates by API are silently dropped."""
+    max_custom_fields: int = 0
+    """Custom lead fields the API may create in total (1028); 0 means any number."""
+    shuffle: bool = False
+    """Leads of filters, lists and programs come in no useful order."""
+    missing_lead: str = "empty"
+    """What reading an unknown lead by id gives: empty or 1004."""
+    gzip: bool = True
+    """Compress answers of a kilobyte and more when the client asks for it."""
+
+    @classmethod
+    def of(cls, **given: Any) -> "Options":
+        """Options of a profile, with what was given on top of it."""
+        profile = given.get("profile", "small")
+        if profile not in PROFILES:
+            raise ValueError(f"There is no profile {profile!r}; choose from {', '.join(PROFILES)}.")
+        return replace(cls(), **{**PROFILES[profile], **given})
