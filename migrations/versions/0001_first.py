@@ -290,7 +290,7 @@ CREATE TABLE {machinery}.outbox_attempt (
     error_code text,
     error_message text,
     PRIMARY KEY (outbox_id, number),
-    CONSTRAINT outbox_attempt_outcome_is_known CHECK (outcome IN ('succeeded', 'failed', 'retry', 'unknown', 'not_sent'))
+    CONSTRAINT outbox_attempt_outcome_is_known CHECK (outcome IN ('succeeded', 'failed', 'retry', 'unknown'))
 );
 COMMENT ON TABLE {machinery}.outbox_attempt IS 'Each time that a row was carried by a call.';
 COMMENT ON COLUMN {machinery}.outbox_attempt.outbox_id IS 'The row.';
@@ -300,7 +300,7 @@ COMMENT ON COLUMN {machinery}.outbox_attempt.replica IS 'Who sent it.';
 COMMENT ON COLUMN {machinery}.outbox_attempt.started_at IS 'When it was claimed.';
 COMMENT ON COLUMN {machinery}.outbox_attempt.finished_at IS 'When its outcome was written down.';
 COMMENT ON COLUMN {machinery}.outbox_attempt.duration_ms IS 'How long the call took.';
-COMMENT ON COLUMN {machinery}.outbox_attempt.outcome IS 'succeeded, failed, retry (nothing was executed), unknown, or not_sent.';
+COMMENT ON COLUMN {machinery}.outbox_attempt.outcome IS 'succeeded, failed, retry (nothing was executed) or unknown.';
 COMMENT ON COLUMN {machinery}.outbox_attempt.endpoint IS 'The endpoint that was called.';
 COMMENT ON COLUMN {machinery}.outbox_attempt.request_id IS 'Marketo''s id of the call.';
 COMMENT ON COLUMN {machinery}.outbox_attempt.error_code IS 'Marketo''s code.';

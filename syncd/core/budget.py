@@ -10,6 +10,10 @@ Lane = Literal["outbox", "changes", "memberships", "backfill", "verify"]
 LANES: tuple[Lane, ...] = ("outbox", "changes", "memberships", "backfill", "verify")
 
 
+STOPPING = "stopping"
+"""Code of the Retryable that a budget raises when the service is told to stop: the call was not made."""
+
+
 class Budget(Protocol):
     """Permission for calls, shared by every replica."""
 

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import sql
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from syncd.database.queries import query
-from syncd.errors import ConfigError, DatabaseProblem
+from syncd.errors import ConfigError, DatabaseProblem, WorkFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from psycopg import sql
     from sqlalchemy import Connection, Engine, Row
     from sqlalchemy.engine import CursorResult
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LOWEST_VERSION = 16
 QUEUE_LOCK, LEDGER_LOCK, MIGRATION_LOCK, LEADER_LOCK, SCHEMA_LOCK = 1, 2, 3, 4, 5
-REPLICA_CLASS, SHARED_CLASS = 0, 1
+REPLICA_CLASS, SHARED_CLASS, FEED_CLASS = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,9 @@ class Transaction:
         """Run a named statement and return the first value of its first row."""
         return self._execute(name, values).scalar()
 
-    def execute(self, statement: str | sql.Composable, **values: Any) -> CursorResult[Any]:
-        """Run a statement that was composed by one of this room's builders."""
-        plain = statement if isinstance(statement, str) else statement.as_string(self.raw)
-        return self.connection.execute(text(plain), values)
+    def composed(self, statement: sql.Composed, values: dict[str, Any] | None = None) -> psycopg.Cursor[Any]:
+        """Run a statement that one of this room's builders made; its parameters are psycopg's."""
+        return self.raw.execute(statement, values)
 
     def lock(self, which: int) -> None:
         """Wait for one of this subscription's locks; it ends with the transaction."""
@@ -157,6 +156,23 @@ class Database:
             if sentence is None:
                 raise
             raise DatabaseProblem(sentence) from problem
+
+    @contextmanager
+    def exclusive(self, feed: str) -> Iterator[None]:
+        """Hold the lock of a feed, on a session of its own that ends with the block or the process.
+
+        Raises WorkFailed where another process holds it.
+        """
+        key = (self.names.lock_class(FEED_CLASS), zlib.crc32(feed.encode()) - 0x80000000)
+        try:
+            connection = self.connect(autocommit=True)
+        except psycopg.Error as problem:
+            raise DatabaseProblem(self._sentence(problem) or str(problem)) from problem
+        with connection:
+            row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", key).fetchone()
+            if not (row and row[0]):
+                raise WorkFailed(f"another process is at the feed {feed} of this database; wait for it, or stop it")
+            yield
 
     def _sentence(self, problem: Exception) -> str | None:
         cause = getattr(problem, "orig", None) or problem

@@ -155,7 +155,7 @@ ORDER BY q.claim, o.id;
 -- Write down what became of the rows of one claim, and each attempt; rows that are no longer ours are left alone.
 WITH told AS (
     SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS t (outbox_id bigint, outcome text, status text, lead_id bigint,
-        result jsonb, error_code text, error_message text, due_in double precision, counts boolean)
+        result jsonb, error_code text, error_message text, due_in double precision)
 ), mine AS (
     SELECT t.*, q.claim, q.replica, q.claimed_at, o.attempts
     FROM told t
@@ -167,10 +167,13 @@ WITH told AS (
     SELECT outbox_id, attempts, claim, replica, claimed_at, clock_timestamp(), CAST(:duration_ms AS integer), outcome,
         CAST(:endpoint AS text), CAST(:request_id AS text), error_code, error_message
     FROM mine
+    WHERE outcome <> 'not_sent'
     ON CONFLICT (outbox_id, number) DO NOTHING
 )
 UPDATE outbox o
 SET status = m.status,
+    attempts = o.attempts - (m.outcome = 'not_sent')::integer,
+    first_sent_at = CASE WHEN m.outcome = 'not_sent' AND o.attempts = 1 THEN NULL ELSE o.first_sent_at END,
     lead_id = coalesce(m.lead_id, o.lead_id),
     result = coalesce(m.result, o.result),
     error_code = m.error_code,

@@ -46,6 +46,10 @@ INSERT INTO run (feed) VALUES (:feed) RETURNING id;
 -- A run is over.
 UPDATE run SET outcome = :outcome, finished_at = now(), counts = CAST(:counts AS jsonb), error = CAST(:error AS text) WHERE id = :id;
 
+-- name: run_last
+-- The last run of a feed.
+SELECT extract(epoch FROM now() - started_at)::float AS age, outcome FROM run WHERE feed = :feed ORDER BY id DESC LIMIT 1;
+
 -- name: run_prune
 -- Keep the latest runs of each feed.
 DELETE FROM run WHERE id IN (
