@@ -11,6 +11,7 @@ from syncd.simulator.assets import SEEDED_LIST, SEEDED_STATUS, Assets
 from syncd.simulator.clock import Clock, stamp
 from syncd.simulator.fields import Field, Schema
 from syncd.simulator.leads import Leads
+from syncd.simulator.member_fields import MemberSchema
 from syncd.simulator.options import Options
 from syncd.simulator.seeding import CUSTOM_CHANGE, STANDARD_CHANGE, Seeder
 
@@ -67,6 +68,7 @@ class World:
         self.started = self.clock.now()
         self.random = random.Random(options.seed)  # noqa: S311 - a simulation
         self.schema = Schema()
+        self.member_schema = MemberSchema()
         self.seeder = Seeder(self.schema, options, self.started)
         self.leads = Leads(self.schema, self.seeder)
         self.assets = Assets(options, self.seeder)
@@ -75,6 +77,8 @@ class World:
         self.cookies: dict[str, int] = {}
         self.companies: dict[str, int] = {}
         self.next_company = self.seeder.companies + 1
+        self.clones = 0
+        self.mkt_tokens: dict[str, int] = {}
         self.blocked = {name.lower() for name in options.blocked_fields}
         self.denied = set(options.denied)
         self.log = ActivityLog(
