@@ -205,6 +205,13 @@ def test_lists_and_their_members_are_listed_in_full(simulated, marketo):
     assert set(members) <= set(found)
 
 
+def test_programs_and_campaigns_are_listed_in_full(simulated):
+    programs, campaigns = list(simulated.programs()), list(simulated.smart_campaigns())
+    assert len({program.id for program in programs}) == len(programs) == 5
+    assert all(program.updated_at for program in programs)
+    assert {campaign.type for campaign in campaigns} >= {"trigger", "batch"}
+
+
 def test_partitions_and_usage(simulated):
     assert "Default" in {partition.name for partition in simulated.partitions()}
     assert simulated.usage()[0]["total"] >= 0
