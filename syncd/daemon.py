@@ -81,7 +81,9 @@ class Daemon:
         self._drain.rescue()
         self._drain.start()
         for job in self._jobs():
-            self._scheduler.add_job(self._ring, "interval", seconds=min(DOORBELL_SECONDS, job.every), args=[job])
+            self._scheduler.add_job(
+                self._ring, "interval", seconds=min(DOORBELL_SECONDS, job.every), args=[job]
+            )
         self._scheduler.start()
 
     def stop(self) -> None:
@@ -131,7 +133,9 @@ class Daemon:
             return state.dirty_count(database) > 0
         if job.feed == backfill.FEED and not backfill.due(self._feeds):
             return False
-        if state.paused(database, "calls") or (job.feed == backfill.FEED and state.paused(database, "export")):
+        if state.paused(database, "calls") or (
+            job.feed == backfill.FEED and state.paused(database, "export")
+        ):
             return False
         age, outcome = state.seconds_since_run(database, job.feed)
         if age is None:
@@ -149,7 +153,8 @@ class Daemon:
         report = compare.run(feeds)
         if report.differences:
             log.get("daemon").warning(
-                "the mirror differs from Marketo; `syncd verify --repair` mends it", differences=len(report.differences)
+                "the mirror differs from Marketo; `syncd verify --repair` mends it",
+                differences=len(report.differences),
             )
 
     def _tidy(self, feeds: Feeds) -> None:
