@@ -118,10 +118,10 @@ def _told(story: dict[str, Any]) -> list[str]:
         lines.append(f"  not to be sent before {row['not_before']}")
     if row["expires_at"]:
         lines.append(f"  not to be sent after {row['expires_at']}")
-    for blocker in story["held_back_by"]:
-        lines.append(
-            f"  waits for row {blocker['outbox_id']} ({blocker['status']}), which touches the same lead"
-        )
+    lines += [
+        f"  waits for row {blocker['outbox_id']} ({blocker['status']}), which touches the same lead"
+        for blocker in story["held_back_by"]
+    ]
     for attempt in story["attempts"]:
         reason = f": {attempt['error_code']} {attempt['error_message']}" if attempt["error_code"] else ""
         call = f" in {attempt['duration_ms']} ms" if attempt["duration_ms"] is not None else ""

@@ -76,7 +76,8 @@ class _Backfill:
                 return
             # Jobs under way come first: they were started by this run or by one that was cut off.
             chosen = sorted(unfinished, key=lambda w: w.state == "planned")[: extract.JOBS_AT_ONCE]
-            if not any([self._step(window) for window in chosen]):
+            moved = [self._step(window) for window in chosen]
+            if not any(moved):
                 self.feeds.clock.sleep(self.feeds.conf.export_poll_seconds)
 
     def _step(self, window: Any) -> bool:

@@ -119,7 +119,7 @@ class Drain:
         try:
             for settlement in self._sender.carry(claim):
                 self._settle(claim, settlement)
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001
             # A mistake in our own code must not leave rows in `sending`: whether they took effect is open.
             log.get("outbox").exception("a claim could not be carried", rows=len(claim.rows))
             since = self._clock.monotonic() - started
