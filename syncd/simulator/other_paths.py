@@ -63,10 +63,6 @@ POST program/{programId}/members/import.json
 GET program/members/import/{batchId}/failures.json
 GET program/members/import/{batchId}/status.json
 GET program/members/import/{batchId}/warnings.json
-POST leads.json
-GET leads/batch/{batchId}.json
-GET leads/batch/{batchId}/failures.json
-GET leads/batch/{batchId}/warnings.json
 GET customobjects/{apiName}/export.json
 POST customobjects/{apiName}/export/create.json
 POST customobjects/{apiName}/export/{exportId}/cancel.json

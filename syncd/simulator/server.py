@@ -1,6 +1,7 @@
 """Serves a simulator over HTTP until it is told to stop."""
 
 import asyncio
+import gc
 import socket
 import sys
 
@@ -37,6 +38,8 @@ def serve(options: Options) -> None:
     listener = listen(options)
     service = Service(options)
     service.surface = surface.answer
+    gc.collect()
+    gc.freeze()
     config = uvicorn.Config(
         service, log_level="critical", access_log=False, http="httptools", loop="asyncio", lifespan="on",
         server_header=False, ws="none", timeout_keep_alive=75, timeout_graceful_shutdown=1, backlog=2048,

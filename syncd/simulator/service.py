@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import random
+import traceback
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -157,6 +158,9 @@ class Service:
             self.codes[error] += 1
             self.limits.failed(error)
             answer = self._failed(request_id, problem, asset=incoming.path.startswith("/rest/asset/"))
+        except Exception:  # noqa: BLE001 - a mistake of ours is told and ends no connection
+            traceback.print_exc()
+            answer = Raw(500, b"The simulator made a mistake; see its standard error.")
         finally:
             if entered is not None:
                 self.limits.leave(entered, user, error)
