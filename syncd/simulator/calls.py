@@ -87,6 +87,8 @@ class Call:
     def need(self, name: str) -> str:
         """A parameter without which there is no answer."""
         value = self.one(name)
+        if value is None and "/rest/asset/" in self.endpoint:
+            raise ApiError(701, f"{name} cannot be blank")
         if value is None:
             raise ApiError(1002, f"Missing value for required parameter '{name}'")
         return value

@@ -105,11 +105,7 @@ def merge(
         if record is None:
             raise KeyError(winner)
         for field in usable:
-            if filled.get(field.slot, record[field.slot]) in (None, False) and old[field.slot] not in (
-                None,
-                False,
-                "",
-            ):
+            if _empty(filled.get(field.slot, record[field.slot])) and not _empty(old[field.slot]):
                 filled[field.slot] = old[field.slot]
         _unite(world, winner, loser)
         world.anonymous.discard(loser)
@@ -210,6 +206,10 @@ def _derive(world: World, record: list[Any]) -> None:
     first, middle, last = (record[slot(n)] for n in ("firstName", "middleName", "lastName"))
     record[slot("mktoName")] = " ".join(p for p in (first, middle, last) if p) or None
     record[slot("fullGreeting")] = f"Dear {first}" if first else None
+
+
+def _empty(value: Any) -> bool:
+    return value is None or value is False
 
 
 def _same(old: Any, new: Any) -> bool:

@@ -35,7 +35,7 @@ class Limits:
         if options.limits:
             day = self.usage.get(central_day(self._clock.now()))
             if options.daily_quota and day and day.total() >= options.daily_quota:
-                raise ApiError(607, "Daily API Request Limit Reached")
+                raise ApiError(607, "Daily quota reached")
             if options.rate and len(self._recent) >= options.rate:
                 raise ApiError(
                     606, f"Max rate limit '{options.rate}' exceeded with in '{options.rate_seconds:g}' secs"
