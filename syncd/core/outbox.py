@@ -136,3 +136,14 @@ def after_skip(shape: Shape, row: ClaimedRow, *, code: str, reason: str) -> Verd
         result = {"status": "deleted", "proven_by": "not found after an attempt whose outcome was unknown"}
         return Verdict(row.id, "succeeded", "succeeded", lead_id=int(lead) if lead else None, result=result)
     return Verdict(row.id, "failed", "failed", error_code=code, error_message=reason)
+
+
+def describe_call(operation: str, lookup_field: str, partition_name: str | None, payload: dict[str, Any]) -> dict[str, Any]:
+    """Return the call that would carry one row alone, for a person to read."""
+    if operation == "delete":
+        named = {"id": payload["id"]} if lookup_field == "id" else {"id": f"(found in the mirror by {lookup_field})"}
+        return {"method": "POST", "path": "/rest/v1/leads/delete.json", "body": {"input": [named]}}
+    body: dict[str, Any] = {"action": ACTIONS[operation], "lookupField": lookup_field}
+    if partition_name is not None:
+        body["partitionName"] = partition_name
+    return {"method": "POST", "path": "/rest/v1/leads.json", "body": body | {"input": [payload]}}

@@ -53,6 +53,16 @@ def current(database: Database) -> str | None:
         return context.get_current_revision()
 
 
+def require_newest(database: Database) -> None:
+    """Raise DatabaseProblem unless the database is at this version's newest migration."""
+    there, wanted = current(database), newest(database)
+    if there != wanted:
+        raise DatabaseProblem(
+            f"the database at {database.place} is at {there or 'no migration'} and this version needs {wanted}; run "
+            "`syncd migrate`"
+        )
+
+
 def migrate(database: Database) -> tuple[str | None, str]:
     """Bring the database to the newest migration; return the one before and the one after.
 

@@ -149,6 +149,12 @@ def unfinished(database: Database) -> int:
         return int(row.waiting) if row else 0
 
 
+def busy(database: Database) -> bool:
+    """Tell whether a row is being sent or may be sent now."""
+    with database.begin() as transaction:
+        return bool(transaction.scalar("queue_is_busy"))
+
+
 def cancel(database: Database, ids: Sequence[int]) -> list[int]:
     """End rows that are not being sent; return those that were."""
     with database.begin() as transaction:
@@ -177,6 +183,36 @@ def resolve(database: Database, ids: Sequence[int], *, as_status: str, lead_id: 
         else:
             resolved = transaction.rows("outbox_resolve", ids=list(ids), status=as_status, lead_id=lead_id)
         return sorted(_ids(resolved))
+
+
+def listed(
+    database: Database,
+    *,
+    status: str | None,
+    operation: str | None,
+    error_code: str | None,
+    lead_id: int | None,
+    most: int,
+) -> list[dict[str, Any]]:
+    """Return rows for a person, newest first."""
+    with database.begin() as transaction:
+        found = transaction.rows(
+            "outbox_list", status=status, operation=operation, error_code=error_code, lead_id=lead_id, most=most
+        )
+        return [dict(row._mapping) for row in found]  # noqa: SLF001 - SQLAlchemy's documented name
+
+
+def story(database: Database, number: int) -> dict[str, Any] | None:
+    """Return a row, its attempts and the rows that hold it back; None where there is no such row."""
+    with database.begin() as transaction:
+        row = transaction.row("outbox_row", id=number)
+        if row is None:
+            return None
+        parts = {"attempts": "outbox_attempts", "held_back_by": "outbox_blockers"}
+        return {"row": dict(row._mapping)} | {  # noqa: SLF001 - SQLAlchemy's documented name
+            part: [dict(r._mapping) for r in transaction.rows(name, id=number)]  # noqa: SLF001
+            for part, name in parts.items()
+        }
 
 
 def prune(database: Database, *, days: int, most: int = 5000) -> int:

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
-import structlog
-
+from syncd import log
 from syncd.clock import Clock
-from syncd.core.budget import Budget, Lane
+from syncd.core.budget import STOPPING, Budget, Lane
 from syncd.core.codes import RATE_WINDOW
 from syncd.errors import AuthenticationFailed, MarketoError, Refused, Retryable
 from syncd.marketo import auth
@@ -28,7 +27,7 @@ NETWORK_MARGIN = 5.0
 FIRST_BACK_OFF = 1.0
 LONGEST_BACK_OFF = 30.0
 
-log = structlog.get_logger("syncd.marketo")
+logger = log.get("marketo")
 
 
 @dataclass(frozen=True)
@@ -129,8 +128,8 @@ class Calls:
             seconds = chance * min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2**tries)
         else:
             seconds = error.after * (1 + chance)
-        log.warning(
-            "marketo.retry",
+        logger.warning(
+            "a call to Marketo goes out again",
             endpoint=error.endpoint,
             code=error.code,
             request_id=error.request_id,
@@ -213,4 +212,5 @@ def _counts(failure: MarketoError) -> bool:
 
 def _worth_waiting(endpoint: Endpoint, error: Retryable) -> bool:
     """Tell whether to be patient: not with a full queue, nor again where the token's fetch was."""
-    return error.endpoint == endpoint.name and (error.after or 0) <= RATE_WINDOW
+    own = error.endpoint == endpoint.name and error.code != STOPPING
+    return own and (error.after or 0) <= RATE_WINDOW

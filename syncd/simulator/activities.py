@@ -5,7 +5,7 @@ import random
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from syncd.simulator import activity_types as kinds
@@ -119,10 +119,31 @@ class ActivityLog:
             if start <= activity.date <= end:
                 yield activity
 
+    def dump(self) -> dict[str, Any]:
+        """All but the seeded entries."""
+        return {
+            "live": [asdict(a) for a in self.live],
+            "committed": self._committed,
+            "waiting": [[due, n, asdict(a)] for due, n, a in self._waiting],
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over entries, as they were dumped."""
+        self.live = [_activity(a) for a in state["live"]]
+        self._committed = list(state["committed"])
+        self._waiting = [(due, n, _activity(a)) for due, n, a in state["waiting"]]
+        self._added = max((n for _, n, _ in self._waiting), default=0)
+
     def _append(self, activity: Activity, when: float) -> None:
         activity.guid = len(self._codes) + len(self.live) + 1
         self.live.append(activity)
         self._committed.append(when)
+
+
+def _activity(state: dict[str, Any]) -> Activity:
+    fields = state["fields"]
+    pairs = tuple((name, value) for name, value in state["attributes"])
+    return Activity(**{**state, "attributes": pairs, "fields": fields and tuple(tuple(f) for f in fields)})
 
 
 SEEDED_KINDS = (

@@ -11,6 +11,10 @@ from syncd.simulator.seeding import Seeder, mix
 GROUP_LISTS = 12
 SEEDED_LIST, SEEDED_STATUS = 3, 4
 FORM = 1029
+FORM_FIELDS = (
+    "firstName", "lastName", "email", "phone", "title", "company", "country", "city", "postalCode", "leadSource",
+    "newsletterOptIn", "pMCFField", "dietaryNeeds",
+)  # fmt: skip
 LONG_LIST = 350
 
 
@@ -132,7 +136,7 @@ class Assets:
         self.channels = {c.name: c for c in CHANNELS}
         self.partitions = {1: "Default", 2: "Europe"}
         self.forms = {FORM: "Contact Us"}
-        self.form_fields: dict[int, set[str]] = {FORM: set()}
+        self.form_fields: dict[int, set[str]] = {FORM: set(FORM_FIELDS)}
         self.next_list, self.next_member = 1001, 1
         self.joins: list[tuple[int, int]] = []
         self._seed_lists(options, seeder)
@@ -158,14 +162,19 @@ class Assets:
 
     def forget(self, lead: int) -> None:
         """Take a lead out of everything."""
-        for kind in (self.lists, self.programs, self.campaigns):
-            for asset in kind.values():
-                asset.members.pop(lead, None)  # type: ignore[attr-defined]
+        for asset in self.holders():
+            asset.members.pop(lead, None)
+
+    def holders(self) -> list["StaticList | Program | Campaign"]:
+        """Everything that leads can belong to."""
+        return [*self.lists.values(), *self.programs.values(), *self.campaigns.values()]
 
     def codes(self, seeder: Seeder) -> list[int]:
         """The log entries of the seeded memberships."""
         found = []
-        for asset in (*self.lists.values(), *self.programs.values()):
+        for asset in self.holders():
+            if isinstance(asset, Campaign):
+                continue
             kind = SEEDED_LIST if isinstance(asset, StaticList) else SEEDED_STATUS
             for lead, member in asset.members.items():
                 self.joins.append((asset.id, lead))

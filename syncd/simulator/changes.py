@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from syncd.simulator import activity_types as kinds
+from syncd.simulator.assets import Program
 from syncd.simulator.clock import stamp
 from syncd.simulator.fields import HIDDEN_CHANGE, Field
 from syncd.simulator.world import Origin, World, change_activity
@@ -111,6 +112,7 @@ def merge(
             ):
                 filled[field.slot] = old[field.slot]
         _unite(world, winner, loser)
+        world.anonymous.discard(loser)
         world.merged[loser] = winner
         for cookie, known in world.cookies.items():
             if known == loser:
@@ -173,7 +175,9 @@ def _list_change(world: World, kind: int, number: int, lead: int, origin: Origin
 
 
 def _unite(world: World, winner: int, loser: int) -> None:
-    for asset in (*world.assets.lists.values(), *world.assets.campaigns.values()):
+    for asset in world.assets.holders():
+        if isinstance(asset, Program):
+            continue
         held = asset.members.pop(loser, None)
         if held is not None:
             asset.members.setdefault(winner, held)

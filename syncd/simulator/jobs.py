@@ -13,7 +13,7 @@ from syncd.simulator.clock import SECONDS_A_DAY, stamp
 from syncd.simulator.limits import central_day
 from syncd.simulator.world import World
 
-ROWS_A_TURN = 500
+ROWS_A_TURN = 250
 PART = 262_144
 DONE = frozenset(("Completed", "Cancelled", "Failed"))
 
@@ -37,6 +37,7 @@ class Job:
     size: int = 0
     checksum: str = ""
     error: str | None = None
+    request: dict[str, Any] = field(default_factory=dict)
     file: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
 
     def show(self) -> dict[str, Any]:

@@ -128,6 +128,14 @@ class Leads:
         record = self.get(lead)
         return "" if record is None else record[HIDDEN_CHANGE]
 
+    def load(self, changed: dict[int, Record | None], next_id: int) -> None:
+        """Take over kept records, as they were dumped."""
+        self.changed, self.next_id = changed, next_id
+        self._removed = sum(record is None for record in changed.values())
+        self._cache.clear()
+        self._indexes.clear()
+        self.index(self.schema.by_name["email"])
+
     def _build(self, field: Field) -> Index:
         index: Index = {}
         count, slot = self.seeder.count, field.slot

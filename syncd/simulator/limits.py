@@ -61,6 +61,11 @@ class Limits:
         day = central_day(self._clock.now())
         self.usage.setdefault(day, Counter())[user] += calls
 
+    def today(self) -> int:
+        """The calls of the present day."""
+        counts = self.usage.get(central_day(self._clock.now()))
+        return counts.total() if counts else 0
+
     def failed(self, code: str) -> None:
         """Count an error of the day."""
         self.errors.setdefault(central_day(self._clock.now()), Counter())[code] += 1

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 KEEP = 24 * 1024 * 1024
+KEEP_STATE = 4 * 1024 * 1024 * 1024
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -32,7 +33,7 @@ async def read(scope: dict[str, Any], receive: Callable[[], Awaitable[dict[str, 
         message = await receive()
         part = message.get("body", b"")
         length += len(part)
-        if length <= KEEP:
+        if length <= (KEEP_STATE if scope["path"].startswith("/_simulator/") else KEEP):
             parts.append(part)
         if not message.get("more_body") or message["type"] == "http.disconnect":
             break

@@ -7,7 +7,7 @@ import sys
 import uvicorn
 
 from syncd.simulator import endpoints as _endpoints  # noqa: F401 - puts the endpoints on the map
-from syncd.simulator import surface
+from syncd.simulator import surface, surface_machine, surface_people  # noqa: F401 - they fill it
 from syncd.simulator.options import Options
 from syncd.simulator.service import Service
 
@@ -19,7 +19,7 @@ class PortInUse(Exception):  # noqa: N818 - its message is the whole error
 def listen(options: Options) -> socket.socket:
     """A socket on the port that was asked for."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    listener = socket.socket(family)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((options.host, options.port))
@@ -38,7 +38,7 @@ def serve(options: Options) -> None:
     service = Service(options)
     service.surface = surface.answer
     config = uvicorn.Config(
-        service, log_level="error", access_log=False, http="httptools", loop="asyncio", lifespan="on",
+        service, log_level="critical", access_log=False, http="httptools", loop="asyncio", lifespan="on",
         server_header=False, ws="none", timeout_keep_alive=75, timeout_graceful_shutdown=1, backlog=2048,
     )  # fmt: skip
     server = _Server(config, f"http://{options.host}:{listener.getsockname()[1]}")

@@ -23,7 +23,7 @@ class Tokens:
     """Hands out tokens and judges them."""
 
     def __init__(self, options: Options, clock: Clock, random: Random) -> None:
-        self._options, self._clock, self._random = options, clock, random
+        self.options, self._clock, self._random = options, clock, random
         self.clients = {options.client_id: options.client_secret}
         self._current: dict[str, Token] = {}
         self._known: dict[str, Token] = {}
@@ -35,7 +35,7 @@ class Tokens:
         token, now = self._current.get(client), self._clock.now()
         if token is None or token.expires <= now:
             value = f"{uuid.UUID(int=self._random.getrandbits(128), version=4)}:ab"
-            token = Token(value, client, now + self._options.token_seconds)
+            token = Token(value, client, now + self.options.token_seconds)
             self._current[client] = self._known[value] = token
         return token
 

@@ -11,6 +11,7 @@ from syncd.simulator.assets import SEEDED_LIST, SEEDED_STATUS, Assets
 from syncd.simulator.clock import Clock, stamp
 from syncd.simulator.fields import Field, Schema
 from syncd.simulator.leads import Leads
+from syncd.simulator.member_fields import MemberSchema
 from syncd.simulator.options import Options
 from syncd.simulator.seeding import CUSTOM_CHANGE, STANDARD_CHANGE, Seeder
 
@@ -61,20 +62,24 @@ class Effect:
 class World:
     """The state that all endpoints share."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, *, clock: Clock | None = None, started: float | None = None) -> None:
         self.options = options
-        self.clock = Clock(options.start)
-        self.started = self.clock.now()
+        self.clock = clock or Clock(options.start)
+        self.started = self.clock.now() if started is None else started
         self.random = random.Random(options.seed)  # noqa: S311 - a simulation
         self.schema = Schema()
+        self.member_schema = MemberSchema()
         self.seeder = Seeder(self.schema, options, self.started)
         self.leads = Leads(self.schema, self.seeder)
         self.assets = Assets(options, self.seeder)
         self.effects: list[Effect] = []
         self.merged: dict[int, int] = {}
         self.cookies: dict[str, int] = {}
+        self.anonymous: set[int] = set()
         self.companies: dict[str, int] = {}
         self.next_company = self.seeder.companies + 1
+        self.clones = 0
+        self.mkt_tokens: dict[str, int] = {}
         self.blocked = {name.lower() for name in options.blocked_fields}
         self.denied = set(options.denied)
         self.log = ActivityLog(

@@ -36,10 +36,8 @@ def database(database: Database) -> Iterator[Line]:
 
 
 def _migrations(database: Database) -> str:
-    there, newest = migrate.current(database), migrate.newest(database)
-    if there != newest:
-        raise SyncdError(f"the database is at {there or 'no migration'} and needs {newest}; run `syncd migrate`")
-    return f"at {there}, the newest"
+    migrate.require_newest(database)
+    return f"at {migrate.newest(database)}, the newest"
 
 
 def _outbox(database: Database) -> str:

@@ -4,8 +4,11 @@ import hashlib
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from syncd.errors import AuthenticationFailed, QuotaExhausted, Refused, Retryable
+from syncd.marketo.exports import _cut
 from tests.marketo.wire import CLOSE, answer, error, ok
 
 FILE = b"id,email\n" + b"".join(b"%d,x%d@example.com\n" % (n, n) for n in range(15_000))
@@ -149,3 +152,11 @@ def test_the_callers_own_failure_passes_through(client, server, budget):
     with pytest.raises(ZeroDivisionError):
         use()
     assert budget.out == set()
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=5)), st.integers(0, 30), st.none() | st.integers(0, 30))
+def test_a_part_of_a_whole_file_is_the_same_however_the_file_arrives(chunks, start, end):
+    whole = b"".join(chunks)
+    wanted = whole[start : None if end is None else end + 1]
+    assert b"".join(_cut(iter(chunks), start=start, end=end)) == wanted

@@ -99,4 +99,4 @@ def test_retries_are_logged_with_what_a_person_needs(client, server, everything_
     server.handler = lambda seen: next(refusals, ok([]))
     client.usage()
     line = everything_logged.getvalue()
-    assert all(part in line for part in ["marketo.retry", "usage", "606", "e42b#14272d07d78", "15.0"])
+    assert all(part in line for part in ["goes out again", "usage", "606", "e42b#14272d07d78", "15.0"])

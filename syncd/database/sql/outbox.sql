@@ -140,6 +140,10 @@ SELECT lower(email) AS email, id FROM lead WHERE lower(email) = ANY(:emails) AND
 -- Seconds until the next waiting row is due, below 0 where one is; NULL where nothing waits.
 SELECT extract(epoch FROM min(due_at) - clock_timestamp()) FROM outbox_queue WHERE state IN ('waiting', 'closing');
 
+-- name: queue_is_busy
+-- Whether a row is being sent or may be sent now.
+SELECT EXISTS (SELECT FROM outbox_queue WHERE state IN ('new', 'ready', 'sending') OR state = 'waiting' AND due_at <= clock_timestamp());
+
 -- name: queue_orphans
 -- Rows that a replica was sending when its session ended.
 SELECT o.id, o.operation, o.payload, q.shape, o.attempts, q.unknown, o.on_unknown_outcome, q.claim,
@@ -237,7 +241,8 @@ LIMIT :most;
 
 -- name: outbox_row
 -- One row, whole.
-SELECT o.*, q.state AS queue_state, q.due_at, q.unknown
+SELECT o.*, q.state AS queue_state, q.due_at, q.unknown, coalesce(o.lookup_field, CASE
+    WHEN o.operation IN ('update_only', 'delete') AND o.payload ? 'id' THEN 'id' ELSE 'email' END) AS lookup
 FROM outbox o LEFT JOIN outbox_queue q ON q.outbox_id = o.id
 WHERE o.id = :id;
 

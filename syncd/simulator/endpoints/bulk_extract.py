@@ -1,14 +1,17 @@
 """Bulk extract: jobs of all kinds, and the lead export's filters."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from syncd.simulator.calls import Answer, ApiError, Call, Raw, number
 from syncd.simulator.clock import SECONDS_A_DAY, parse_time, stamp
+from syncd.simulator.fields import Field
 from syncd.simulator.jobs import Job, Jobs, read_part
 from syncd.simulator.pages import offset_page
 from syncd.simulator.routing import READ_LEAD, route
+from syncd.simulator.service import Service
+from syncd.simulator.world import World
 
 FORMATS = frozenset(("CSV", "TSV", "SSV"))
 RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
@@ -20,18 +23,21 @@ class Kind(NamedTuple):
     """A kind of export: where it lives, and how its rows are made from a request."""
 
     path: str
-    prepare: Callable[[Call, dict[str, Any]], tuple[list[str], Rows]]
+    prepare: Callable[[World, dict[str, Any]], tuple[list[str], Rows]]
     permissions: tuple[str, ...]
 
 
-def jobs(call: Call) -> Jobs:
+KINDS: dict[str, Kind] = {}
+
+
+def jobs(service: Service) -> Jobs:
     """The subscription's jobs."""
-    if call.service.jobs is None:
-        call.service.jobs = Jobs(call.world)
-    return call.service.jobs  # type: ignore[no-any-return]
+    if service.jobs is None:
+        service.jobs = Jobs(service.world)
+    return service.jobs  # type: ignore[no-any-return]
 
 
-def date_range(call: Call, value: Any, *, days: float | None = None) -> tuple[float, float]:
+def date_range(world: World, value: Any, *, days: float | None = None) -> tuple[float, float]:
     """The two ends of a date filter, both inclusive."""
     if not isinstance(value, dict):
         raise ApiError(1003, "Invalid date range: startAt and endAt are needed")
@@ -42,7 +48,7 @@ def date_range(call: Call, value: Any, *, days: float | None = None) -> tuple[fl
         if moment is None:
             raise ApiError(1003, f"Invalid value '{text}' for '{name}'")
         ends.append(moment)
-    most = call.world.options.export_days if days is None else days
+    most = world.options.export_days if days is None else days
     if ends[1] < ends[0]:
         raise ApiError(1003, "Invalid date range: endAt is before startAt")
     if ends[1] - ends[0] > most * SECONDS_A_DAY:
@@ -50,12 +56,11 @@ def date_range(call: Call, value: Any, *, days: float | None = None) -> tuple[fl
     return ends[0], ends[1]
 
 
-def field_names(call: Call, body: dict[str, Any]) -> list[str]:
+def field_names(body: dict[str, Any]) -> list[str]:
     """The field names of a request."""
     names = body.get("fields")
     if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
         raise ApiError(1003, "Invalid fields: a list of field names is needed")
-    del call
     return names
 
 
@@ -78,9 +83,9 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
-def lead_rows(call: Call, body: dict[str, Any]) -> tuple[list[str], Rows]:
+def lead_rows(world: World, body: dict[str, Any]) -> tuple[list[str], Rows]:
     """The rows of a lead export."""
-    world, names = call.world, field_names(call, body)
+    names = field_names(body)
     fields = []
     for name in names:
         field = world.field(name)
@@ -90,34 +95,30 @@ def lead_rows(call: Call, body: dict[str, Any]) -> tuple[list[str], Rows]:
     given = body.get("filter")
     if not isinstance(given, dict) or len(given) != 1:
         raise ApiError(1003, "Exactly one filter is needed")
-    slots, get = [f.slot for f in fields], world.leads.get
+    return header(body, names), _rows(world, fields, _lead_filter(world, *next(iter(given.items()))))
+
+
+def _rows(world: World, fields: Sequence[Field], ids: Callable[[], Iterator[int]]) -> Rows:
+    slots, get, anonymous = [f.slot for f in fields], world.leads.get, world.schema.slot("isAnonymous")
     odd = world.schema.slot("emailSuspended") if world.options.bulk_null_booleans else -1
-
-    def rows(ids: Callable[[], Iterator[int]]) -> Rows:
-        for lead in ids():
-            record = get(lead)
-            if record is not None:
-                yield [
-                    "null"
-                    if slot == odd and record[slot] is False
-                    else v
-                    if type(v := record[slot]) is str
-                    else text_of(v)
-                    for slot in slots
-                ]
-
-    return header(body, names), rows(_lead_filter(call, *next(iter(given.items()))))
+    for lead in ids():
+        record = get(lead)
+        if record is None or record[anonymous]:
+            continue
+        row = [v if type(v) is str else text_of(v) for v in map(record.__getitem__, slots)]
+        if odd in slots and record[odd] is False:
+            row[slots.index(odd)] = "null"
+        yield row
 
 
-def _lead_filter(call: Call, name: str, value: Any) -> Callable[[], Iterator[int]]:
-    world = call.world
+def _lead_filter(world: World, name: str, value: Any) -> Callable[[], Iterator[int]]:
     if name in {"smartListId", "smartListName"} and not world.options.smart_list_filter:
         raise ApiError(1035, f"Unsupported filter type for target subscription: {name}")
     if name == "updatedAt" and not world.options.updated_at_filter:
         raise ApiError(1035, "Unsupported filter type for target subscription: updatedAt")
     if name in {"createdAt", "updatedAt"}:
-        start, end = date_range(call, value)
-        return lambda: _by_date(call, name, start, end)
+        start, end = date_range(world, value)
+        return lambda: _by_date(world, name, start, end)
     lists = world.assets.lists
     if name in {"staticListId", "smartListId"}:
         target = lists.get(number(name, value))
@@ -131,8 +132,7 @@ def _lead_filter(call: Call, name: str, value: Any) -> Callable[[], Iterator[int
     return lambda: iter(sorted(found.members))
 
 
-def _by_date(call: Call, name: str, start: float, end: float) -> Iterator[int]:
-    world = call.world
+def _by_date(world: World, name: str, start: float, end: float) -> Iterator[int]:
     first, last = stamp(-(-start // 1)), stamp(end)
     if name == "updatedAt":
         for lead in world.leads.ids():
@@ -141,10 +141,10 @@ def _by_date(call: Call, name: str, start: float, end: float) -> Iterator[int]:
         return
     slot, seeder = world.schema.slot("createdAt"), world.seeder
     for lead in world.leads.ids(seeder.first_created_at_or_after(start)):
-        if lead <= seeder.count:
-            if seeder.created(lead) <= end:
-                yield lead
-            continue
+        if lead > seeder.count or seeder.created(lead) > end:
+            break
+        yield lead
+    for lead in world.leads.ids(seeder.count + 1):
         record = world.leads.get(lead)
         if record is not None and first <= record[slot] <= last:
             yield lead
@@ -153,9 +153,10 @@ def _by_date(call: Call, name: str, start: float, end: float) -> Iterator[int]:
 def register(kind: Kind) -> None:
     """Put the verbs of a kind of export on the map."""
     base = f"/bulk/v1/{kind.path}/export"
+    KINDS[kind.path] = kind
 
     def find(call: Call) -> Job:
-        job = jobs(call).find(kind.path, call.client, call.args["exportId"])
+        job = jobs(call.service).find(kind.path, call.client, call.args["exportId"])
         if job is None:
             raise ApiError(1013, f"Export job {call.args['exportId']} not found")
         return job
@@ -165,20 +166,22 @@ def register(kind: Kind) -> None:
         form = body.get("format") or "CSV"
         if not isinstance(form, str) or form.upper() not in FORMATS:
             raise ApiError(1003, f"Invalid format '{form}'")
-        first, rows = kind.prepare(call, body)
+        first, rows = kind.prepare(call.world, body)
         await call.pause()
-        return call.ok([jobs(call).create(kind.path, call.client, form.upper(), first, rows).show()])
+        job = jobs(call.service).create(kind.path, call.client, form.upper(), first, rows)
+        job.request = body
+        return call.ok([job.show()])
 
     async def enqueue(call: Call) -> Answer:
         job = find(call)
         await call.pause()
-        call.service.spawn(jobs(call).enqueue(job))
+        call.service.spawn(jobs(call.service).enqueue(job))
         return call.ok([job.show()])
 
     async def cancel(call: Call) -> Answer:
         job = find(call)
         await call.pause()
-        jobs(call).cancel(job)
+        jobs(call.service).cancel(job)
         return call.ok([job.show()])
 
     async def status(call: Call) -> Answer:
@@ -188,7 +191,7 @@ def register(kind: Kind) -> None:
         wanted, oldest = set(call.many("status")), call.world.clock.now() - KEEP_DAYS * SECONDS_A_DAY
         wanted |= {"Cancelled"} if "Canceled" in wanted else set()
         found = [
-            job.show() for job in jobs(call).jobs.values()
+            job.show() for job in jobs(call.service).jobs.values()
             if job.kind == kind.path and job.client == call.client and job.created >= oldest
             and (not wanted or job.status in wanted)
         ]  # fmt: skip
@@ -196,8 +199,8 @@ def register(kind: Kind) -> None:
         return call.ok(page, nextPageToken=token)
 
     async def file(call: Call) -> Answer:
-        job = jobs(call).find(kind.path, call.client, call.args["exportId"])
-        if job is None or not jobs(call).readable(job):
+        job = jobs(call.service).find(kind.path, call.client, call.args["exportId"])
+        if job is None or not jobs(call.service).readable(job):
             return Raw(404, b"File not found")
         return _file(job, call.headers.get("range"))
 

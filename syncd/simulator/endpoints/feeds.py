@@ -67,7 +67,8 @@ async def deleted_leads(call: Call) -> Answer:
 
 
 def _leads_test(call: Call) -> list[Test]:
-    world, tests = call.world, list[Test]()
+    world = call.world
+    tests: list[Test] = [lambda a: world.survivor(a.lead) not in world.anonymous]
     leads = set(call.whole_list("leadIds"))
     if len(leads) > LEADS_LIMIT:
         raise ApiError(1003, f"The number of lead ids exceeds the limit of {LEADS_LIMIT}")

@@ -1,5 +1,6 @@
 """Field metadata: describe, describe2, and the lead field endpoints."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from syncd.simulator.calls import Answer, ApiError, Call, skipped
@@ -111,11 +112,16 @@ def _bad_attributes(record: dict[str, Any]) -> dict[str, Any] | None:
 @route("POST", "/rest/v1/leads/schema/fields/{fieldApiName}.json", *SCHEMA)
 async def update(call: Call) -> Answer:
     """Change what may be changed of one field."""
-    field, records = _find(call), call.input()
+    return await update_field(call, _find(call), call.world.schema.fields)
+
+
+async def update_field(call: Call, field: Field, others: Sequence[Field]) -> Answer:
+    """Change a field of leads or of program members."""
+    records = call.input()
     if len(records) != 1 or not isinstance(records[0], dict):
         raise ApiError(1003, "Exactly one field is needed in 'input'")
     record: dict[str, Any] = records[0]
-    problem = _bad_update(call, field, record) or _bad_attributes(record)
+    problem = _bad_update(field, record, others) or _bad_attributes(record)
     if problem is not None:
         return call.ok([problem])
     await call.pause()
@@ -130,7 +136,7 @@ async def update(call: Call) -> Answer:
     return call.ok([{"name": field.name, "status": "updated"}])
 
 
-def _bad_update(call: Call, field: Field, record: dict[str, Any]) -> dict[str, Any] | None:
+def _bad_update(field: Field, record: dict[str, Any], others: Sequence[Field]) -> dict[str, Any] | None:
     allowed = {"description", "isHtmlEncodingInEmail", "isSensitive"}
     if field.custom:
         allowed.add("displayName")
@@ -143,7 +149,7 @@ def _bad_update(call: Call, field: Field, record: dict[str, Any]) -> dict[str, A
             )
     display = record.get("displayName")
     if isinstance(display, str) and any(
-        f is not field and f.display.lower() == display.lower() for f in call.world.schema.fields
+        f is not field and f.display.lower() == display.lower() for f in others
     ):
         return skipped(1017, f"Field with display name '{display}' already exists", name=field.name)
     return None

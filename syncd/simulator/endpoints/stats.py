@@ -1,5 +1,6 @@
 """Calls and errors, today and in the last seven days."""
 
+from collections import Counter
 from datetime import date, timedelta
 from typing import Any
 
@@ -16,13 +17,13 @@ def _days(call: Call, count: int) -> list[str]:
 
 
 def _usage(call: Call, day: str) -> dict[str, Any]:
-    counts = call.service.limits.usage.get(day, {})
+    counts = call.service.limits.usage.get(day, Counter[str]())
     users = [{"userId": user, "count": count} for user, count in counts.items()]
     return {"date": day, "total": sum(counts.values()), "users": users}
 
 
 def _errors(call: Call, day: str) -> dict[str, Any]:
-    counts = call.service.limits.errors.get(day, {})
+    counts = call.service.limits.errors.get(day, Counter[str]())
     errors = [{"errorCode": code, "count": count} for code, count in counts.items()]
     return {"date": day, "total": sum(counts.values()), "errors": errors}
 
