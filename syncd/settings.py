@@ -32,9 +32,11 @@ def _secret_from(path: Path | None, what: str) -> SecretStr | None:
     if path is None:
         return None
     try:
-        return SecretStr(path.read_text().strip())
+        return SecretStr(path.read_text(encoding="utf-8").strip())
     except OSError as problem:
         raise ValueError(f"the {what} can't be read from {path}: {problem.strerror}") from problem
+    except UnicodeDecodeError:
+        raise ValueError(f"the {what} can't be read from {path}: it is not UTF-8 text") from None
 
 
 Identifier = Annotated[str, AfterValidator(_identifier)]
