@@ -33,7 +33,7 @@ def claim(database: Database, *, replica: int, most: int) -> Claim | None:
     """
     with database.begin() as transaction:
         transaction.lock(QUEUE_LOCK)
-        _tidy(transaction)
+        _tidy(transaction, most)
         for _ in range(50):
             candidates = _ids(transaction.rows("queue_candidates", most=most, bytes=CALL_BYTES))
             if not candidates:
@@ -50,12 +50,13 @@ def claim(database: Database, *, replica: int, most: int) -> Claim | None:
     return None
 
 
-def _tidy(transaction: Transaction) -> None:
-    """Take in new rows, wake those that are due, end those that are over."""
-    fresh = _ids(transaction.rows("queue_sort", most=SORT_AT_ONCE))
-    if fresh:
-        transaction.run("queue_release", ids=fresh)
+def _tidy(transaction: Transaction, most: int) -> None:
+    """Wake rows that are due, end those that are over, and take in new ones where a call could not be filled."""
     transaction.run("queue_wake")
+    if transaction.scalar("queue_runs_short", most=most):
+        fresh = _ids(transaction.rows("queue_sort", most=SORT_AT_ONCE))
+        if fresh:
+            transaction.run("queue_release", ids=fresh)
     finish(transaction, _ids(transaction.rows("queue_expire")) + _ids(transaction.rows("queue_closed")))
 
 

@@ -54,6 +54,10 @@ WHERE q.outbox_id = h.outbox_id AND q.state = 'blocked'
     SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.outbox_id < mine.outbox_id
     WHERE mine.outbox_id = q.outbox_id);
 
+-- name: queue_runs_short
+-- Whether fewer rows are ready than a call can carry.
+SELECT count(*) < :most FROM (SELECT FROM outbox_queue WHERE state = 'ready' LIMIT :most) AS few;
+
 -- name: queue_wake
 -- Rows whose waiting time is over.
 UPDATE outbox_queue SET state = 'ready' WHERE state = 'waiting' AND due_at <= clock_timestamp();
