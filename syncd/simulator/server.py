@@ -1,5 +1,7 @@
 """Serves a simulator over HTTP until it is told to stop."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 import asyncio
 import gc
 import socket
@@ -27,7 +29,8 @@ def listen(options: Options) -> socket.socket:
     except OSError as problem:
         listener.close()
         raise PortInUse(
-            f"Port {options.port} on {options.host} cannot be used ({problem.strerror}); choose another with --port."
+            f"Port {options.port} on {options.host} cannot be used ({problem.strerror}); "
+            "choose another with --port."
         ) from None
     listener.listen(2048)
     return listener

@@ -16,12 +16,31 @@ OPERATIONS = [(path, method) for path, methods in SPEC["paths"].items() for meth
 LEAD_PATHS = [
     o
     for o in OPERATIONS
-    if o[0].startswith(("/rest/v1/lead", "/rest/v1/list", "/rest/v1/activities", "/rest/v1/program", "/bulk/v1/leads"))
+    if o[0].startswith(
+        ("/rest/v1/lead", "/rest/v1/list", "/rest/v1/activities", "/rest/v1/program", "/bulk/v1/leads")
+    )
     or "/campaigns" in o[0]
-    or ("/rest/asset/v1/" in o[0] and any(w in o[0] for w in ("program", "staticList", "smartCampaign", "channel")))
+    or (
+        "/rest/asset/v1/" in o[0]
+        and any(w in o[0] for w in ("program", "staticList", "smartCampaign", "channel"))
+    )
 ]
 WORDS = st.sampled_from(
-    ["1", "2", "7", "1001", "1003", "3001", "3002", "email", "id", "name", "a@example.com", "2026-01-01T00:00:00Z", "true"]
+    [
+        "1",
+        "2",
+        "7",
+        "1001",
+        "1003",
+        "3001",
+        "3002",
+        "email",
+        "id",
+        "name",
+        "a@example.com",
+        "2026-01-01T00:00:00Z",
+        "true",
+    ]
 )
 TEXT = WORDS | st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 
@@ -49,7 +68,7 @@ def request(path: str, method: str) -> st.SearchStrategy[dict[str, Any]]:
     parts: dict[str, st.SearchStrategy[Any]] = {}
     for parameter in SPEC["paths"][path][method]["parameters"]:
         key = f"{parameter['in']}:{parameter['name']}"
-        made = value(parameter["schema"] if "schema" in parameter else parameter)
+        made = value(parameter.get("schema", parameter))
         parts[key] = made if parameter.get("required") else st.none() | made
     return st.fixed_dictionaries(parts)
 
@@ -80,7 +99,14 @@ def fits(item: Any, schema: dict[str, Any], where: str) -> None:
     if "$ref" in schema:
         schema = SPEC["definitions"][schema["$ref"].removeprefix("#/definitions/")]
     kind = schema.get("type")
-    kinds: dict[str, Any] = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "number": (int, float)}
+    kinds: dict[str, Any] = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "integer": int,
+        "boolean": bool,
+        "number": (int, float),
+    }
     if item is None:
         return
     assert kind not in kinds or isinstance(item, kinds[kind]), f"{where} should be {kind}, is {item!r}"
@@ -98,7 +124,9 @@ LOOSE = ("/rest/asset/v1/programs.json", "/rest/asset/v1/program/", "/folder/byN
 
 
 def judge(path: str, method: str, response: Any) -> None:
-    assert response.status_code < 500, f"{method} {response.request.url}: {response.status_code} {response.text[:300]}"
+    assert response.status_code < 500, (
+        f"{method} {response.request.url}: {response.status_code} {response.text[:300]}"
+    )
     if "json" not in response.headers.get("content-type", "") or response.status_code != 200:
         return
     body = response.json()
