@@ -81,7 +81,9 @@ class Daemon:
         self._drain.rescue()
         self._drain.start()
         for job in self._jobs():
-            self._scheduler.add_job(self._ring, "interval", seconds=min(DOORBELL_SECONDS, job.every), args=[job])
+            self._scheduler.add_job(
+                self._ring, "interval", seconds=min(DOORBELL_SECONDS, job.every), args=[job]
+            )
         self._scheduler.start()
 
     def stop(self) -> None:
@@ -120,24 +122,27 @@ class Daemon:
                 job.work(self._feeds)
         except SyncdError as problem:
             log.get("daemon").warning("a feed failed", feed=job.feed, error=str(problem))
-        except Exception:
+        except Exception:  # noqa: BLE001 - told, and the schedule goes on
             log.get("daemon").exception("a feed failed in a way that nobody foresaw", feed=job.feed)
 
     def _due(self, job: Job) -> bool:
+        """Tell from the books whether a feed's time has come."""
         database = self._app.database
         if job.needs_schema and not self._fields():
             return False
         if job.feed == dirty.FEED:
             return state.dirty_count(database) > 0
-        if job.feed == backfill.FEED and not backfill.due(self._feeds):
+        if job.feed == backfill.FEED and (not backfill.due(self._feeds) or state.paused(database, "export")):
             return False
-        if state.paused(database, "calls") or (job.feed == backfill.FEED and state.paused(database, "export")):
-            return False
-        age, outcome = state.seconds_since_run(database, job.feed)
+        return not state.paused(database, "calls") and self._rested(job)
+
+    def _rested(self, job: Job) -> bool:
+        age, outcome = state.seconds_since_run(self._app.database, job.feed)
         if age is None:
-            # The first comparison waits for its turn: there is nothing to compare yet.
+            # The first comparison waits for its turn: before the backfill there is nothing to compare.
             return job.feed != compare.FEED or not backfill.due(self._feeds)
         if outcome in {"running", "stopped"}:
+            # The process that was at it has ended, or this one would still be at it.
             return True
         return age >= (job.every if outcome == "done" else min(job.every, AFTER_FAILURE_SECONDS))
 
@@ -149,7 +154,8 @@ class Daemon:
         report = compare.run(feeds)
         if report.differences:
             log.get("daemon").warning(
-                "the mirror differs from Marketo; `syncd verify --repair` mends it", differences=len(report.differences)
+                "the mirror differs from Marketo; `syncd verify --repair` mends it",
+                differences=len(report.differences),
             )
 
     def _tidy(self, feeds: Feeds) -> None:

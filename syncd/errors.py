@@ -54,7 +54,13 @@ class Retryable(MarketoError):
     """Nothing was executed; the same call may be sent again after ``after`` seconds (None: back off)."""
 
     def __init__(
-        self, message: str, *, code: str, endpoint: str, request_id: str | None = None, after: float | None = None
+        self,
+        message: str,
+        *,
+        code: str,
+        endpoint: str,
+        request_id: str | None = None,
+        after: float | None = None,
     ) -> None:
         super().__init__(message, code=code, endpoint=endpoint, request_id=request_id)
         self.after = after

@@ -22,7 +22,9 @@ _NOT_SETTINGS = {"SYNCD_CONFIG", "SYNCD_TEST_DATABASE"}
 
 def _identifier(name: str) -> str:
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,40}", name):
-        raise ValueError("must be lower-case letters, digits and _, at most 41 of them, not starting with a digit")
+        raise ValueError(
+            "must be lower-case letters, digits and _, at most 41 of them, not starting with a digit"
+        )
     return name
 
 
@@ -47,7 +49,9 @@ class Section(BaseModel):
 class Marketo(Section):
     """Where Marketo is and who we are there."""
 
-    base_url: str = Field(default="", description="https://123-ABC-456.mktorest.com, from Admin > Web Services")
+    base_url: str = Field(
+        default="", description="https://123-ABC-456.mktorest.com, from Admin > Web Services"
+    )
     client_id: str = Field(default="", description="of the custom service in Admin > LaunchPoint")
     client_secret: SecretStr | None = Field(default=None, description="or client_secret_file")
     client_secret_file: Path | None = Field(default=None, description="a file that holds the secret alone")
@@ -68,9 +72,13 @@ class Database(Section):
     url_file: Path | None = Field(default=None, description="a file that holds the URL alone")
     mirror_schema: Identifier = Field(default="marketo", description="the tables that people read")
     machinery_schema: Identifier = Field(default="syncd", description="cursors, queue, ledger")
-    owner_role: Identifier = Field(default="syncd_owner", description="owns both schemas; nobody logs in as it")
+    owner_role: Identifier = Field(
+        default="syncd_owner", description="owns both schemas; nobody logs in as it"
+    )
     reader_role: Identifier = Field(default="syncd_reader", description="may SELECT the mirror")
-    writer_role: Identifier = Field(default="syncd_writer", description="reader, and may INSERT into the outbox")
+    writer_role: Identifier = Field(
+        default="syncd_writer", description="reader, and may INSERT into the outbox"
+    )
     pool_size: int = Field(default=12, ge=4, description="connections at most, for one replica")
 
     @model_validator(mode="after")
@@ -96,10 +104,16 @@ class Budget(Section):
 class Mirror(Section):
     """Marketo to PostgreSQL."""
 
-    backfill_from: date | None = Field(default=None, description="oldest creation date; found by itself if unset")
+    backfill_from: date | None = Field(
+        default=None, description="oldest creation date; found by itself if unset"
+    )
     window_days: float = Field(default=31, gt=0, le=31, description="length of one bulk export's window")
-    export_poll_seconds: float = Field(default=60, gt=0, description="Marketo renews a job's status each 60 s")
-    deleted_leads: Literal["keep", "purge"] = Field(default="keep", description="keep rows as tombstones, or not")
+    export_poll_seconds: float = Field(
+        default=60, gt=0, description="Marketo renews a job's status each 60 s"
+    )
+    deleted_leads: Literal["keep", "purge"] = Field(
+        default="keep", description="keep rows as tombstones, or not"
+    )
     overlap_minutes: float = Field(default=60, ge=0, description="how far back a rebuilt paging token starts")
     retire_at_most: float = Field(
         default=0.05, ge=0, le=1, description="brake: a repair that would retire more than this share stops"
@@ -115,8 +129,10 @@ class Outbox(Section):
     retry_cap_seconds: float = Field(default=900, gt=0, description="upper bound of every back-off")
     retry_at_most: int = Field(default=20, ge=1, description="attempts of one row before it fails")
     unknown_outcome_wait_seconds: float | None = Field(
-        default=None, ge=0, description="how long a key stays closed after an unknown outcome; "
-        "unset: as long as Marketo may go on working at the call"
+        default=None,
+        ge=0,
+        description="how long a key stays closed after an unknown outcome; "
+        "unset: as long as Marketo may go on working at the call",
     )
     keep_finished_days: int = Field(default=90, ge=1, description="age at which finished rows are pruned")
 
@@ -143,7 +159,9 @@ class Log(Section):
     """What goes to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "json", "console"] = Field(default="auto", description="auto: console on a terminal")
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto: console on a terminal"
+    )
 
 
 class Settings(BaseSettings):
@@ -205,7 +223,9 @@ def load(path: Path | None = None) -> Settings:
         return Settings(**_read(place))
     except ValidationError as problem:
         where = f" (read from {place} and the environment)" if place else " (read from the environment)"
-        raise ConfigError("; ".join(_sentence(e) for e in problem.errors(include_input=False)) + where) from None
+        raise ConfigError(
+            "; ".join(_sentence(e) for e in problem.errors(include_input=False)) + where
+        ) from None
 
 
 def _read(place: Path | None) -> dict[str, Any]:
@@ -218,7 +238,9 @@ def _read(place: Path | None) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise ConfigError(f"{place} is not UTF-8 text; save it as UTF-8") from None
     except OSError as problem:
-        raise ConfigError(f"{place} can't be read: {problem.strerror}; check --config and SYNCD_CONFIG") from None
+        raise ConfigError(
+            f"{place} can't be read: {problem.strerror}; check --config and SYNCD_CONFIG"
+        ) from None
 
 
 def _refuse_unknown_variables() -> None:
@@ -226,7 +248,9 @@ def _refuse_unknown_variables() -> None:
     for variable in os.environ:
         name = variable.upper()
         if name.startswith(PREFIX) and name not in known | _NOT_SETTINGS:
-            raise ConfigError(f"the environment variable {variable} is no setting{_nearest(name, sorted(known))}")
+            raise ConfigError(
+                f"the environment variable {variable} is no setting{_nearest(name, sorted(known))}"
+            )
 
 
 def _nearest(name: str, names: list[str]) -> str:

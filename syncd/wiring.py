@@ -38,7 +38,11 @@ class App:
     def feeds(self, progress: Progress = no_progress) -> Feeds:
         """Return what the feeds of the mirror work with."""
         return Feeds(
-            client=self.client, database=self.database, clock=self.clock, conf=self.settings.mirror, progress=progress
+            client=self.client,
+            database=self.database,
+            clock=self.clock,
+            conf=self.settings.mirror,
+            progress=progress,
         )
 
     def session(self, *, on_notify: Callable[[], None], lead: bool) -> ReplicaSession:

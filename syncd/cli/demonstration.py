@@ -16,7 +16,9 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     leads: Annotated[int, typer.Option(min=20, help="Leads that the simulated Marketo holds.")] = 5000,
-    once: Annotated[bool, typer.Option("--once", help="End after the tour; exit code 0 only if all of it held.")] = False,  # noqa: FBT002
+    once: Annotated[
+        bool, typer.Option("--once", help="End after the tour; exit code 0 only if all of it held.")
+    ] = False,
 ) -> None:
     """Show it all on this machine: a PostgreSQL, a simulated Marketo, the service, and a tour."""
     try:

@@ -42,7 +42,9 @@ def register(app: typer.Typer) -> None:
 def pull(
     context: typer.Context,
     feed: Annotated[Feed, typer.Argument(help="What to pull.")] = Feed.ALL,
-    full: Annotated[bool, typer.Option("--full", help="Load all leads anew, windows that are done too.")] = False,  # noqa: FBT002
+    full: Annotated[
+        bool, typer.Option("--full", help="Load all leads anew, windows that are done too.")
+    ] = False,
 ) -> None:
     """Pull one feed once, or all of them in their right order."""
     with built(context) as app, progress() as tell:
@@ -52,7 +54,10 @@ def pull(
             counts = work(feeds)
             if app.clock.stopping():
                 raise WorkFailed(f"{name} was stopped before its end; the same command goes on from there")
-            typer.echo(f"{name}: " + (", ".join(f"{k.replace('_', ' ')} {v}" for k, v in counts.items() if v) or "nothing new"))
+            typer.echo(
+                f"{name}: "
+                + (", ".join(f"{k.replace('_', ' ')} {v}" for k, v in counts.items() if v) or "nothing new")
+            )
 
 
 def _works(feed: Feed, *, full: bool) -> list[tuple[str, Callable[[Feeds], Counter[str]]]]:
@@ -75,7 +80,7 @@ def _works(feed: Feed, *, full: bool) -> list[tuple[str, Callable[[Feeds], Count
 
 def drain(
     context: typer.Context,
-    until_empty: Annotated[  # noqa: FBT002
+    until_empty: Annotated[
         bool, typer.Option("--until-empty", help="Wait for rows that are due later too, until none is left.")
     ] = False,
 ) -> None:

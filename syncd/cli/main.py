@@ -28,7 +28,7 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"syncd {syncd.__version__}")
         raise typer.Exit
@@ -38,12 +38,15 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
 def common(
     context: typer.Context,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Settings file; else SYNCD_CONFIG, ./syncd.toml, /etc/syncd/syncd.toml.")
+        Path | None,
+        typer.Option(
+            "--config", "-c", help="Settings file; else SYNCD_CONFIG, ./syncd.toml, /etc/syncd/syncd.toml."
+        ),
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: FBT002
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: Annotated[  # noqa: ARG001 - read by its callback
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,  # noqa: FBT002
+    ] = False,
 ) -> None:
     """Read the options that all commands share."""
     context.obj = Context(config, debug)
@@ -71,6 +74,8 @@ def main() -> None:
         code = 130
     except Exception as problem:  # noqa: BLE001 - the last door before a person
         code = say_error(
-            f"something that nobody foresaw: {type(problem).__name__}: {problem}; --debug shows where", 1, debug=debug
+            f"something that nobody foresaw: {type(problem).__name__}: {problem}; --debug shows where",
+            1,
+            debug=debug,
         )
     sys.exit(code)

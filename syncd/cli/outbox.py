@@ -54,7 +54,7 @@ def list_(
     error_code: Annotated[str | None, typer.Option(help="Only rows with this code of Marketo.")] = None,
     lead: Annotated[int | None, typer.Option(help="Only rows that changed this lead.")] = None,
     most: Annotated[int, typer.Option("--limit", min=1, help="Rows at most.")] = 50,
-    as_json: AsJson = False,  # noqa: FBT002
+    as_json: AsJson = False,
 ) -> None:
     """List rows, newest first."""
     found = rows.listed(
@@ -65,7 +65,14 @@ def list_(
         return
     table = Table("id", "operation", "status", "lead", "attempts", "code", "reason", box=None)
     for row in found:
-        cells = (row["id"], row["operation"], row["status"], row["lead_id"], row["attempts"], row["error_code"])
+        cells = (
+            row["id"],
+            row["operation"],
+            row["status"],
+            row["lead_id"],
+            row["attempts"],
+            row["error_code"],
+        )
         table.add_row(*("" if cell is None else str(cell) for cell in cells), row["error_message"] or "")
     Console().print(table)
 
@@ -73,15 +80,26 @@ def list_(
 def show(
     context: typer.Context,
     number: Annotated[int, typer.Argument(help="Id of the row.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the call that would carry it, and send nothing.")] = False,  # noqa: FBT002
-    as_json: AsJson = False,  # noqa: FBT002
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the call that would carry it, and send nothing.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell a row's whole story."""
     story = rows.story(_database(context), number)
     if story is None:
         raise WorkFailed(f"there is no outbox row {number}; `syncd outbox list` shows those that there are")
     if dry_run:
-        typer.echo(_json(describe_call(story["row"]["operation"], story["row"]["lookup"], story["row"]["partition_name"], story["row"]["payload"])))
+        typer.echo(
+            _json(
+                describe_call(
+                    story["row"]["operation"],
+                    story["row"]["lookup"],
+                    story["row"]["partition_name"],
+                    story["row"]["payload"],
+                )
+            )
+        )
     elif as_json:
         typer.echo(_json(story))
     else:
@@ -100,20 +118,26 @@ def _told(story: dict[str, Any]) -> list[str]:
         lines.append(f"  not to be sent before {row['not_before']}")
     if row["expires_at"]:
         lines.append(f"  not to be sent after {row['expires_at']}")
-    for blocker in story["held_back_by"]:
-        lines.append(f"  waits for row {blocker['outbox_id']} ({blocker['status']}), which touches the same lead")
+    lines += [
+        f"  waits for row {blocker['outbox_id']} ({blocker['status']}), which touches the same lead"
+        for blocker in story["held_back_by"]
+    ]
     for attempt in story["attempts"]:
         reason = f": {attempt['error_code']} {attempt['error_message']}" if attempt["error_code"] else ""
         call = f" in {attempt['duration_ms']} ms" if attempt["duration_ms"] is not None else ""
         request = f", request {attempt['request_id']}" if attempt["request_id"] else ""
-        lines.append(f"  attempt {attempt['number']} at {attempt['started_at']}: {attempt['outcome']}{call}{request}{reason}")
+        lines.append(
+            f"  attempt {attempt['number']} at {attempt['started_at']}: {attempt['outcome']}{call}{request}{reason}"
+        )
     if row["next_attempt_at"]:
         lines.append(f"  next attempt at {row['next_attempt_at']}")
     if row["finished_at"]:
         lead = f", lead {row['lead_id']}" if row["lead_id"] else ""
         lines.append(f"  {row['status']} at {row['finished_at']}{lead}")
     if row["status"] == "uncertain":
-        lines.append(f"  look for it in Marketo, then: syncd outbox resolve {row['id']} --as succeeded|failed|resend")
+        lines.append(
+            f"  look for it in Marketo, then: syncd outbox resolve {row['id']} --as succeeded|failed|resend"
+        )
     return lines
 
 

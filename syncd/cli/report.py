@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command()(verify)
 
 
-def status(context: typer.Context, as_json: AsJson = False) -> None:  # noqa: FBT002
+def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Show how fresh each feed is, what waits, what failed, and what the day's calls were spent on."""
     settings = context_of(context).settings()
     taken = snapshot.take(Database(settings.database), settings.budget)
@@ -46,14 +46,18 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:  # noqa: FB
 def _lines(taken: dict[str, Any]) -> list[str]:
     leads, outbox, api, backfill = (taken[key] for key in ("leads", "outbox", "api", "backfill"))
     lines = [
-        f"mirror    {leads['living']} leads, {leads['retired']} retired, {leads['with_unparsed_values']} with values that do not fit",
+        f"mirror    {leads['living']} leads, {leads['retired']} retired, "
+        + f"{leads['with_unparsed_values']} with values that do not fit",
         f"backfill  {backfill['done']} of {backfill['windows']} windows done; {taken['dirty']['leads']} leads to read again",
         f"outbox    {outbox['waiting']} waiting (oldest {_age(outbox['oldest_seconds'])}), {outbox['retrying']} retrying, "
-        f"{outbox['failed']} failed, {outbox['uncertain']} uncertain",
+        + f"{outbox['failed']} failed, {outbox['uncertain']} uncertain",
         f"calls     {api['calls_today']} of {api['calls_per_day']} today, {api['errors_today']} failed",
     ]
     lines += [f"paused    {p['what']} until {p['until']}: {p['reason']}" for p in api["paused"]]
-    lines += [f"replica   {r['id']} on {r['host']}, process {r['pid']}, since {r['started_at']}" for r in taken["replicas"]]
+    lines += [
+        f"replica   {r['id']} on {r['host']}, process {r['pid']}, since {r['started_at']}"
+        for r in taken["replicas"]
+    ]
     return lines if taken["replicas"] else [*lines, "replica   none runs"]
 
 
@@ -68,8 +72,8 @@ def _age(seconds: float | None) -> str:
 
 def verify(
     context: typer.Context,
-    as_json: AsJson = False,  # noqa: FBT002
-    repair: Annotated[bool, typer.Option("--repair", help="Read every lead that differs anew.")] = False,  # noqa: FBT002
+    as_json: AsJson = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Read every lead that differs anew.")] = False,
 ) -> None:
     """Compare every mirrored field of every lead with Marketo and list every difference."""
     with built(context) as app, progress() as tell:
@@ -77,7 +81,10 @@ def verify(
             signal.signal(number, lambda *_: app.clock.stop())
         feeds = app.feeds(tell)
         plan = compare.plan(feeds)
-        typer.echo(f"this takes {plan.calls} calls or a few more, of {app.settings.budget.calls_per_day} a day", err=True)
+        typer.echo(
+            f"this takes {plan.calls} calls or a few more, of {app.settings.budget.calls_per_day} a day",
+            err=True,
+        )
         report = compare.run(feeds, plan, repair=repair)
     if as_json:
         document = {
@@ -103,4 +110,7 @@ def _say(report: compare.Report) -> None:
         typer.echo(f"… and {len(report.differences) - SHOWN} more; --json lists them all")
     kinds = Counter(d.kind for d in report.differences)
     told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "no difference"
-    typer.echo(f"{report.leads} leads of {report.fields} fields compared: {told}" + (f"; {report.repaired} repaired" if report.repaired else ""))
+    typer.echo(
+        f"{report.leads} leads of {report.fields} fields compared: {told}"
+        + (f"; {report.repaired} repaired" if report.repaired else "")
+    )

@@ -121,7 +121,9 @@ def after_unknown_outcome(
     )
 
 
-def after_refusal_to_work(row: ClaimedRow, *, code: str, reason: str, due_in: float, attempts_at_most: int) -> Verdict:
+def after_refusal_to_work(
+    row: ClaimedRow, *, code: str, reason: str, due_in: float, attempts_at_most: int
+) -> Verdict:
     """Decide about a row whose call was turned away before anything was executed."""
     if row.attempts >= attempts_at_most:
         message = f"{reason}; given up after {row.attempts} attempts"
@@ -138,10 +140,16 @@ def after_skip(shape: Shape, row: ClaimedRow, *, code: str, reason: str) -> Verd
     return Verdict(row.id, "failed", "failed", error_code=code, error_message=reason)
 
 
-def describe_call(operation: str, lookup_field: str, partition_name: str | None, payload: dict[str, Any]) -> dict[str, Any]:
+def describe_call(
+    operation: str, lookup_field: str, partition_name: str | None, payload: dict[str, Any]
+) -> dict[str, Any]:
     """Return the call that would carry one row alone, for a person to read."""
     if operation == "delete":
-        named = {"id": payload["id"]} if lookup_field == "id" else {"id": f"(found in the mirror by {lookup_field})"}
+        named = (
+            {"id": payload["id"]}
+            if lookup_field == "id"
+            else {"id": f"(found in the mirror by {lookup_field})"}
+        )
         return {"method": "POST", "path": "/rest/v1/leads/delete.json", "body": {"input": [named]}}
     body: dict[str, Any] = {"action": ACTIONS[operation], "lookupField": lookup_field}
     if partition_name is not None:

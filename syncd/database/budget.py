@@ -40,7 +40,9 @@ class Ledger:
         """
         while True:
             if self._clock.stopping():
-                raise Retryable("the service is stopping; the call was not made", code=STOPPING, endpoint=endpoint)
+                raise Retryable(
+                    "the service is stopping; the call was not made", code=STOPPING, endpoint=endpoint
+                )
             lease, wait = self._try(lane, endpoint, holds_for)
             if lease is not None:
                 return lease
@@ -54,7 +56,9 @@ class Ledger:
             if state.paused_for is not None:
                 raise self._exhausted(endpoint, "Marketo's daily quota is used up", float(state.paused_for))
             if state.today >= self._limit(self._conf.calls_per_day, lane):
-                raise self._exhausted(endpoint, "the configured calls of the day (budget.calls_per_day) are used up", None)
+                raise self._exhausted(
+                    endpoint, "the configured calls of the day (budget.calls_per_day) are used up", None
+                )
             if state.recent >= self._limit(self._conf.calls_per_20_seconds, lane):
                 return None, float(state.recent_frees_in or 0)
             if state.under_way >= self._limit(self._conf.concurrent_calls, lane):
@@ -67,7 +71,11 @@ class Ledger:
             call = transaction.row("call_end", id=lease)
             if call is not None and (error is not None or not charged):
                 transaction.run(
-                    "call_correct", uncharged=int(not charged), day=call.day, lane=call.lane, endpoint=call.endpoint
+                    "call_correct",
+                    uncharged=int(not charged),
+                    day=call.day,
+                    lane=call.lane,
+                    endpoint=call.endpoint,
                 )
 
     def prune(self) -> None:

@@ -54,7 +54,10 @@ class Names:
     def quoted(self) -> dict[str, str]:
         """Return what the migrations are formatted with."""
         plain = {key: getattr(self, key) for key in ("mirror", "machinery", "owner", "reader", "writer")}
-        return {key: '"' + value + '"' for key, value in plain.items()} | {"channel": self.channel, "version_schema": self.machinery}
+        return {key: '"' + value + '"' for key, value in plain.items()} | {
+            "channel": self.channel,
+            "version_schema": self.machinery,
+        }
 
 
 class Transaction:
@@ -90,7 +93,7 @@ class Transaction:
 
     @property
     def raw(self) -> psycopg.Connection[Any]:
-        """psycopg's own connection, for COPY."""
+        """The driver's own connection, for COPY."""
         connection = self.connection.connection.driver_connection
         assert isinstance(connection, psycopg.Connection)  # noqa: S101 - the URL's driver is fixed in this file
         return connection
@@ -171,7 +174,9 @@ class Database:
         with connection:
             row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", key).fetchone()
             if not (row and row[0]):
-                raise WorkFailed(f"another process is at the feed {feed} of this database; wait for it, or stop it")
+                raise WorkFailed(
+                    f"another process is at the feed {feed} of this database; wait for it, or stop it"
+                )
             yield
 
     def _sentence(self, problem: Exception) -> str | None:

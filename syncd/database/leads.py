@@ -58,7 +58,10 @@ class Difference:
 
 def mirrored_fields(transaction: Transaction) -> list[LeadField]:
     """Return the fields that have a column and that Marketo still offers, the id first."""
-    return [LeadField(r.name, r.column_name, r.column_type, r.exportable) for r in transaction.rows("fields_mirrored")]
+    return [
+        LeadField(r.name, r.column_name, r.column_type, r.exportable)
+        for r in transaction.rows("fields_mirrored")
+    ]
 
 
 def upsert_page(
@@ -103,9 +106,7 @@ def retire(transaction: Transaction, leads: Sequence[tuple[int, int | None]]) ->
     return transaction.run("lead_retire", leads=orjson.dumps(rows).decode()) if rows else 0
 
 
-def compare_staged(
-    transaction: Transaction, fields: Sequence[LeadField], table: str
-) -> list[Difference]:
+def compare_staged(transaction: Transaction, fields: Sequence[LeadField], table: str) -> list[Difference]:
     """Compare a table of loaded bulk files with the whole mirror, field by field."""
     typed = _typed(fields, sql.Identifier(table))
     found = _differing(transaction, fields, typed, None)
@@ -122,7 +123,9 @@ def compare_page(
     transaction: Transaction, fields: Sequence[LeadField], records: Sequence[dict[str, Any]]
 ) -> list[Difference]:
     """Compare leads as a page of the API holds them with their rows."""
-    return _differing(transaction, fields, _typed(fields, _page(fields)), _document(records)) if records else []
+    return (
+        _differing(transaction, fields, _typed(fields, _page(fields)), _document(records)) if records else []
+    )
 
 
 def mark_staged_dirty(transaction: Transaction, table: str, reason: str) -> int:
@@ -164,7 +167,9 @@ def _differing(
         {"page": page} if page is not None else None,
     )
     return [
-        Difference(int(r[0]), "missing") if r[1] else Difference(int(r[0]), "changed", tuple(r[2]) or ("_unparsed",))
+        Difference(int(r[0]), "missing")
+        if r[1]
+        else Difference(int(r[0]), "changed", tuple(r[2]) or ("_unparsed",))
         for r in rows
     ]
 
@@ -186,7 +191,9 @@ def _upsert(
     ).format(names=names)
     mine = [sql.Identifier("l", f.column) for f in others]
     theirs = [sql.Identifier("excluded", f.column) for f in others]
-    differs = sql.SQL("({mine}, l._deleted_at, l._unparsed) IS DISTINCT FROM ({theirs}, NULL::timestamptz, {unparsed})").format(
+    differs = sql.SQL(
+        "({mine}, l._deleted_at, l._unparsed) IS DISTINCT FROM ({theirs}, NULL::timestamptz, {unparsed})"
+    ).format(
         mine=sql.SQL(", ").join([sql.Identifier("l", "id"), *mine]),
         theirs=sql.SQL(", ").join([sql.Identifier("excluded", "id"), *theirs]),
         unparsed=unparsed,
@@ -202,7 +209,9 @@ def _upsert(
         "FROM (SELECT id, _unparsed FROM w WHERE _unparsed IS NOT NULL ORDER BY id LIMIT {named}) s) FROM w"
     ).format(
         into=sql.SQL(", ").join([sql.Identifier("id"), *columns, sql.Identifier("_unparsed")]),
-        names=sql.SQL(", ").join([sql.Identifier("t", c) for c in ["id", *(f.column for f in others), "_unparsed"]]),
+        names=sql.SQL(", ").join(
+            [sql.Identifier("t", c) for c in ["id", *(f.column for f in others), "_unparsed"]]
+        ),
         typed=_typed(fields, source),
         sets=sql.SQL(", ").join(
             [sql.SQL("{c} = EXCLUDED.{c}").format(c=c) for c in columns]
@@ -234,7 +243,8 @@ def _page(fields: Sequence[LeadField]) -> sql.Composable:
     """Return a JSON page as a table of text."""
     others = [field for field in fields if field.name != "id"]
     columns = [
-        sql.SQL("e ->> {} AS {}").format(sql.Literal(f.name), sql.Identifier(f"c{n}")) for n, f in enumerate(others)
+        sql.SQL("e ->> {} AS {}").format(sql.Literal(f.name), sql.Identifier(f"c{n}"))
+        for n, f in enumerate(others)
     ]
     return sql.SQL("(SELECT {} FROM jsonb_array_elements(%(page)s::jsonb) e)").format(
         sql.SQL(", ").join([sql.SQL("e ->> 'id' AS id"), *columns])
@@ -246,9 +256,9 @@ def _typed(fields: Sequence[LeadField], source: sql.Composable) -> sql.Composabl
     others = [(f, sql.Identifier("s", f"c{n}")) for n, f in enumerate(f for f in fields if f.name != "id")]
     values = [sql.SQL("{} AS {}").format(_value(f, text), sql.Identifier(f.column)) for f, text in others]
     unparsed = _unparsed([(f, text) for f, text in others if f.column_type != "text"])
-    return sql.SQL("SELECT DISTINCT ON (s.id::bigint) {} FROM {} s WHERE s.id IS NOT NULL ORDER BY s.id::bigint").format(
-        sql.SQL(", ").join([sql.SQL("s.id::bigint AS id"), *values, unparsed]), source
-    )
+    return sql.SQL(
+        "SELECT DISTINCT ON (s.id::bigint) {} FROM {} s WHERE s.id IS NOT NULL ORDER BY s.id::bigint"
+    ).format(sql.SQL(", ").join([sql.SQL("s.id::bigint AS id"), *values, unparsed]), source)
 
 
 def _fits(field: LeadField, text: sql.Composable) -> sql.Composable:

@@ -123,7 +123,9 @@ def orphans(database: Database) -> list[Claim]:
     """Return the claims of replicas whose session has ended: what became of their calls is unknown."""
     with database.begin() as transaction:
         rows = transaction.rows("queue_orphans", kind=_unsigned(database.names.lock_class(REPLICA_CLASS)))
-        return [_claim(number, list(group)) for number, group in groupby(rows, key=lambda row: int(row.claim))]
+        return [
+            _claim(number, list(group)) for number, group in groupby(rows, key=lambda row: int(row.claim))
+        ]
 
 
 def leads_by_email(database: Database, emails: Sequence[str]) -> dict[str, list[int]]:
@@ -168,7 +170,9 @@ def retry(database: Database, *, ids: Sequence[int] | None, error_code: str | No
     """Queue failed, expired and cancelled rows again, and hurry waiting ones that are named; return them."""
     with database.begin() as transaction:
         transaction.lock(QUEUE_LOCK)
-        again = transaction.rows("outbox_retry", ids=None if ids is None else list(ids), error_code=error_code)
+        again = transaction.rows(
+            "outbox_retry", ids=None if ids is None else list(ids), error_code=error_code
+        )
         transaction.run("outbox_notify", channel=database.names.channel)
         return sorted(_ids(again))
 
@@ -197,7 +201,12 @@ def listed(
     """Return rows for a person, newest first."""
     with database.begin() as transaction:
         found = transaction.rows(
-            "outbox_list", status=status, operation=operation, error_code=error_code, lead_id=lead_id, most=most
+            "outbox_list",
+            status=status,
+            operation=operation,
+            error_code=error_code,
+            lead_id=lead_id,
+            most=most,
         )
         return [dict(row._mapping) for row in found]  # noqa: SLF001 - SQLAlchemy's documented name
 
@@ -231,7 +240,8 @@ def _claim(number: int, rows: Sequence[Any]) -> Claim:
         number,
         Shape.parse(rows[0].shape),
         tuple(
-            ClaimedRow(r.id, r.payload, r.attempts, r.unknown, r.on_unknown_outcome, float(r.age)) for r in rows
+            ClaimedRow(r.id, r.payload, r.attempts, r.unknown, r.on_unknown_outcome, float(r.age))
+            for r in rows
         ),
     )
 

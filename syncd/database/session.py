@@ -36,7 +36,9 @@ class ReplicaSession:
     a new number, because claims of the old one may have been taken over.
     """
 
-    def __init__(self, database: Database, clock: Clock, *, on_notify: Callable[[], None], lead: bool) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, *, on_notify: Callable[[], None], lead: bool
+    ) -> None:
         self._database = database
         self._clock = clock
         self._on_notify = on_notify
@@ -94,7 +96,8 @@ class ReplicaSession:
             return
         if self._lead and not self.leading:
             row = connection.execute(
-                "SELECT pg_try_advisory_lock(%s, %s)", (self._database.names.lock_class(SHARED_CLASS), LEADER_LOCK)
+                "SELECT pg_try_advisory_lock(%s, %s)",
+                (self._database.names.lock_class(SHARED_CLASS), LEADER_LOCK),
             ).fetchone()
             self.leading = bool(row and row[0])
         for _ in connection.notifies(timeout=LISTEN_SECONDS, stop_after=1):

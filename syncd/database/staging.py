@@ -34,7 +34,9 @@ def copy(database: Database, name: str, rows: bytes) -> None:
 def count(database: Database, name: str) -> int:
     """Return the number of records in a staging table."""
     with database.begin() as transaction:
-        row = transaction.composed(sql.SQL("SELECT count(*) FROM {}").format(_place(database, name))).fetchone()
+        row = transaction.composed(
+            sql.SQL("SELECT count(*) FROM {}").format(_place(database, name))
+        ).fetchone()
         return int(row[0]) if row else 0
 
 

@@ -43,7 +43,10 @@ def pull_campaigns(feeds: Feeds) -> Counter[str]:
 
 
 def _put(feeds: Feeds, counts: Counter[str], table: AssetTable, items: Iterable[Asset]) -> None:
-    listed = [{**item.extra, **{f.name: getattr(item, f.name) for f in fields(item) if f.name != "extra"}} for item in items]
+    listed = [
+        {**item.extra, **{f.name: getattr(item, f.name) for f in fields(item) if f.name != "extra"}}
+        for item in items
+    ]
     with feeds.database.begin() as transaction:
         counts[f"{table}_changed"] += state.put_assets(transaction, table, listed)
     counts[table] += len(listed)

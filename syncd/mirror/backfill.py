@@ -43,7 +43,9 @@ def pull(feeds: Feeds, *, full: bool = False) -> Counter[str]:
         client = feeds.client.on("backfill")
         if full or not state.windows(feeds.database):
             changes.start(feeds)
-            spans = extract.spans(extract.oldest_lead(feeds, client), feeds.clock.now(), feeds.conf.window_days)
+            spans = extract.spans(
+                extract.oldest_lead(feeds, client), feeds.clock.now(), feeds.conf.window_days
+            )
             state.plan_windows(feeds.database, spans, anew=full)
         with feeds.database.begin() as transaction:
             mirrored = leads.mirrored_fields(transaction)
@@ -74,7 +76,8 @@ class _Backfill:
                 return
             # Jobs under way come first: they were started by this run or by one that was cut off.
             chosen = sorted(unfinished, key=lambda w: w.state == "planned")[: extract.JOBS_AT_ONCE]
-            if not any([self._step(window) for window in chosen]):
+            moved = [self._step(window) for window in chosen]
+            if not any(moved):
                 self.feeds.clock.sleep(self.feeds.conf.export_poll_seconds)
 
     def _step(self, window: Any) -> bool:
@@ -92,7 +95,9 @@ class _Backfill:
                 return True
             if export.status in {"Queued", "Processing"}:
                 return False
-            raise WorkFailed(f"export {export.id} ended as {export.status}: {export.error or 'Marketo gave no reason'}")
+            raise WorkFailed(
+                f"export {export.id} ended as {export.status}: {export.error or 'Marketo gave no reason'}"
+            )
         except (Refused, WorkFailed) as problem:
             self._fail(window, problem)
         except Retryable as problem:
@@ -137,5 +142,7 @@ class _Backfill:
         self.failures += 1
         state.window_again(self.feeds.database, window.id)
         if self.failures >= FAILURES_AT_MOST:
-            raise WorkFailed(f"the backfill gave up after {self.failures} failed exports; the last: {problem}")
+            raise WorkFailed(
+                f"the backfill gave up after {self.failures} failed exports; the last: {problem}"
+            )
         log.get("mirror").warning("a window will be exported again", window=window.id, error=str(problem))

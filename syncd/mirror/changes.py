@@ -93,7 +93,9 @@ def _rebuilt(feeds: Feeds, feed: str, problem: Refused) -> str:
     token = _token_since(feeds.client.on("changes"), feeds, age + feeds.conf.overlap_minutes * 60)
     with feeds.database.begin() as transaction:
         state.move_cursor(transaction, feed, token)
-    log.get("mirror").warning("Marketo no longer takes the paging token; it was rebuilt", feed=feed, error=str(problem))
+    log.get("mirror").warning(
+        "Marketo no longer takes the paging token; it was rebuilt", feed=feed, error=str(problem)
+    )
     return token
 
 
@@ -110,7 +112,9 @@ def _merge(transaction: Transaction, items: list[Activity], counts: Counter[str]
 
     The winner at the time is the primary attribute's id; ``lead_id`` may be a later survivor.
     """
-    merges = [(item.primary_value_id or item.lead_id, _losers(item.attributes.get("Merge IDs"))) for item in items]
+    merges = [
+        (item.primary_value_id or item.lead_id, _losers(item.attributes.get("Merge IDs"))) for item in items
+    ]
     winners = sorted({winner for winner, _ in merges})
     state.mark_dirty(transaction, winners, "merged")
     losers = [(loser, winner) for winner, lost in merges for loser in lost]

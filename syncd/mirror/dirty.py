@@ -47,4 +47,3 @@ def _fetch(feeds: Feeds, lane: Lane, ids: Sequence[int], marks: Sequence[int], c
         missing = sorted(ours - {record["id"] for record in page})
         retired = leads.retire(transaction, [(lead, None) for lead in missing])
     counts.update(read=len(records), written=written.rows, retired=retired, unparsed=written.unparsed)
-

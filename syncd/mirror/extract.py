@@ -103,7 +103,9 @@ def load(
             attempt = 1 if received > before else attempt + 1
             if attempt >= DOWNLOADS_AT_MOST or clock.stopping():
                 raise
-            log.get("mirror").warning("a download goes on by range", export=export.id, byte=received, error=str(problem))
+            log.get("mirror").warning(
+                "a download goes on by range", export=export.id, byte=received, error=str(problem)
+            )
             clock.sleep(full_jitter(attempt, base=2, cap=60, chance=clock.random()))
     if records := cutter.finish():
         staging.copy(database, table, records)

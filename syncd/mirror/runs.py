@@ -78,7 +78,12 @@ def _noted(feeds: Feeds, feed: str) -> Iterator[Counter[str]]:
             return
         outcome, error = "failed", str(problem)
         if isinstance(problem, QuotaExhausted):
-            state.pause(feeds.database, "export" if problem.code == "1029" else "calls", problem.until, problem.message)
+            state.pause(
+                feeds.database,
+                "export" if problem.code == "1029" else "calls",
+                problem.until,
+                problem.message,
+            )
         raise
     finally:
         seconds = feeds.clock.monotonic() - started

@@ -53,7 +53,9 @@ class Drain:
 
     def start(self) -> None:
         """Start the workers and the rescuer."""
-        jobs = [("rescue", self._rescuing)] + [(f"drain-{n}", self._working) for n in range(self._conf.workers)]
+        jobs = [("rescue", self._rescuing)] + [
+            (f"drain-{n}", self._working) for n in range(self._conf.workers)
+        ]
         self._threads = [threading.Thread(target=job, name=name, daemon=True) for name, job in jobs]
         for thread in self._threads:
             thread.start()
@@ -73,7 +75,10 @@ class Drain:
             left = list(self._flying.values())
         for claim, started in left:
             since = self._clock.monotonic() - started
-            self._settle(claim, self._unknown(claim, "stopped", "the service was stopped before Marketo answered", since))
+            self._settle(
+                claim,
+                self._unknown(claim, "stopped", "the service was stopped before Marketo answered", since),
+            )
 
     def step(self) -> bool:
         """Claim once, and send and settle what was claimed; False where no row may go now."""
@@ -101,7 +106,8 @@ class Drain:
 
     def _unknown(self, claim: Claim, code: str, reason: str, since: float) -> Settlement:
         verdicts = tuple(
-            self._sender.after_unknown(claim.shape, row, code=code, reason=reason, since=since) for row in claim.rows
+            self._sender.after_unknown(claim.shape, row, code=code, reason=reason, since=since)
+            for row in claim.rows
         )
         return Settlement(verdicts)
 
@@ -113,7 +119,7 @@ class Drain:
         try:
             for settlement in self._sender.carry(claim):
                 self._settle(claim, settlement)
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001
             # A mistake in our own code must not leave rows in `sending`: whether they took effect is open.
             log.get("outbox").exception("a claim could not be carried", rows=len(claim.rows))
             since = self._clock.monotonic() - started

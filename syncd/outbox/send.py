@@ -24,7 +24,14 @@ from syncd.core.outbox import (
     after_unknown_outcome,
     key_of,
 )
-from syncd.errors import AuthenticationFailed, MarketoError, OutcomeUnknown, QuotaExhausted, Refused, Retryable
+from syncd.errors import (
+    AuthenticationFailed,
+    MarketoError,
+    OutcomeUnknown,
+    QuotaExhausted,
+    Refused,
+    Retryable,
+)
 from syncd.marketo import endpoints
 
 if TYPE_CHECKING:
@@ -85,7 +92,9 @@ class Sender:
                 yield from self._send(shape, rows[:middle])
                 yield from self._send(shape, rows[middle:])
                 return
-            verdicts = tuple(after_skip(shape, row, code=problem.code, reason=problem.message) for row in rows)
+            verdicts = tuple(
+                after_skip(shape, row, code=problem.code, reason=problem.message) for row in rows
+            )
             yield self._settlement(verdicts, endpoint.name, problem.request_id, started)
         except MarketoError as problem:
             took = self._clock.monotonic() - started
@@ -111,7 +120,11 @@ class Sender:
         verdicts = tuple(_verdict(shape, row, item) for row, item in pairs)
         done = [(row, item.id) for row, item in pairs if not item.skipped and item.id is not None]
         gone = [int(row.payload["id"]) for row, _ in done] if shape.operation == "delete" else []
-        gone += [v.lead_id for v in verdicts if shape.operation == "delete" and v.lead_id and v.outcome == "succeeded"]
+        gone += [
+            v.lead_id
+            for v in verdicts
+            if shape.operation == "delete" and v.lead_id and v.outcome == "succeeded"
+        ]
         return Settlement(
             verdicts,
             endpoint,
@@ -145,7 +158,9 @@ class Sender:
             row, code=problem.code, reason=problem.message, due_in=due_in, attempts_at_most=limit
         )
 
-    def after_unknown(self, shape: Shape, row: ClaimedRow, *, code: str, reason: str, since: float) -> Verdict:
+    def after_unknown(
+        self, shape: Shape, row: ClaimedRow, *, code: str, reason: str, since: float
+    ) -> Verdict:
         """Decide about a row whose call may have taken effect; since: seconds since the call began."""
         wait = self._conf.unknown_outcome_wait_seconds
         if wait is None:
@@ -178,7 +193,11 @@ class Sender:
                 changes.append((lead, row.payload))
         proven = {v.outbox_id for v in verdicts_found}
         settlement = Settlement(
-            tuple(verdicts_found), endpoints.LEADS.name, None, self._milliseconds(started), changes=tuple(changes)
+            tuple(verdicts_found),
+            endpoints.LEADS.name,
+            None,
+            self._milliseconds(started),
+            changes=tuple(changes),
         )
         return ([settlement] if proven else []), tuple(row for row in rows if row.id not in proven)
 
@@ -192,7 +211,9 @@ class Sender:
             leads = known.get(key_of(shape, row.payload).strip().lower(), [])
             if len(leads) == 1:
                 payload = row.payload | {"id": leads[0]}
-                named.append(ClaimedRow(row.id, payload, row.attempts, row.unknown, row.on_unknown_outcome, row.age))
+                named.append(
+                    ClaimedRow(row.id, payload, row.attempts, row.unknown, row.on_unknown_outcome, row.age)
+                )
                 continue
             count = "no lead" if not leads else f"{len(leads)} leads ({', '.join(map(str, leads))})"
             reason = f"field email: the mirror holds {count} with this address; name the lead by its id"
@@ -224,7 +245,9 @@ def _verdict(shape: Shape, row: ClaimedRow, item: RecordResult) -> Verdict:
     if item.skipped:
         reason = item.reasons[0] if item.reasons else None
         code = reason.code if reason else "skipped"
-        return after_skip(shape, row, code=code, reason=reason.message if reason else "Marketo gave no reason")
+        return after_skip(
+            shape, row, code=code, reason=reason.message if reason else "Marketo gave no reason"
+        )
     result = {"id": item.id, "status": item.status}
     return Verdict(row.id, "succeeded", "succeeded", lead_id=item.id, result=result)
 

@@ -54,15 +54,31 @@ def marketo(client: Client, clock: Clock) -> Iterator[Line]:
         return
     since = clock.now() - timedelta(minutes=1)
     for what, need, call in (
-        ("leads", "Read-Only Lead or Read-Write Lead", lambda: f"{len(client.describe())} fields can be read"),
-        ("field schema", "Read-Write Schema Standard Field and Custom Field", lambda: _first(client.schema_fields())),
-        ("activities", "Read-Only Activity", lambda: bool(client.paging_token(since)) and "paging token given"),
+        (
+            "leads",
+            "Read-Only Lead or Read-Write Lead",
+            lambda: f"{len(client.describe())} fields can be read",
+        ),
+        (
+            "field schema",
+            "Read-Write Schema Standard Field and Custom Field",
+            lambda: _first(client.schema_fields()),
+        ),
+        (
+            "activities",
+            "Read-Only Activity",
+            lambda: bool(client.paging_token(since)) and "paging token given",
+        ),
         ("bulk extract", "Read-Only Lead", lambda: f"{len(client.exports(()))} jobs of the last days"),
         ("static lists", "Read-Only Lead", lambda: _first(client.static_lists())),
         ("assets", "Read-Only Assets", lambda: _first(client.programs())),
     ):
         line = _tried(what, call)
-        yield line if line.ok else Line(ok=False, what=what, says=f"{line.says}; the API user's role needs {need}")
+        yield (
+            line
+            if line.ok
+            else Line(ok=False, what=what, says=f"{line.says}; the API user's role needs {need}")
+        )
 
 
 def _first(items: Iterator[object]) -> str:

@@ -21,7 +21,9 @@ def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
     """Return the document: only JSON's own types, times as ISO 8601 in UTC, durations in seconds."""
     kind = database.names.lock_class(REPLICA_CLASS) & 0xFFFFFFFF
     with database.begin() as transaction:
-        outbox, leads, dirty = (transaction.row(name) for name in ("outbox_counts", "lead_count", "dirty_count"))
+        outbox, leads, dirty = (
+            transaction.row(name) for name in ("outbox_counts", "lead_count", "dirty_count")
+        )
         assets, now = transaction.row("asset_count"), transaction.scalar("database_now")
         windows = transaction.rows("windows")
         usage = transaction.rows("usage_today")
@@ -71,7 +73,13 @@ def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
             for r in runs
         ],
         "replicas": [
-            {"id": r.id, "host": r.host, "pid": r.pid, "version": r.version, "started_at": _time(r.started_at)}
+            {
+                "id": r.id,
+                "host": r.host,
+                "pid": r.pid,
+                "version": r.version,
+                "started_at": _time(r.started_at),
+            }
             for r in replicas
         ],
     }
