@@ -41,6 +41,8 @@ class Options:
     """The same seed gives the same people, companies and memberships."""
     start: str = ""
     """Where the clock starts (ISO 8601); empty means now."""
+    load: str = ""
+    """File with a dumped state to begin with."""
     history_days: float = 180.0
     """Over how many days before the start the leads were created."""
     lists: int = 5

@@ -44,6 +44,7 @@ class Service:
         self.codes: Counter[str] = Counter()
         self.background: set[asyncio.Task[Any]] = set()
         self.surface: Callable[[Service, Incoming], Awaitable[Answer]] | None = None
+        self.begin: Callable[[], None] = lambda: None
         self.jobs: Any = None
         self.imports: Any = None
 
@@ -84,6 +85,8 @@ class Service:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
+            if message["type"] == "lifespan.startup":
+                self.begin()
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 for task in self.background:

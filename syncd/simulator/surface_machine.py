@@ -21,6 +21,7 @@ FIXED = frozenset(
         "leads",
         "seed",
         "start",
+        "load",
         "history_days",
         "lists",
         "programs",

@@ -42,13 +42,16 @@ async def by_filter(call: Call) -> Answer:
     if not field.searchable:
         raise ApiError(1011, f"Lookup field '{name}' not supported")
     shaped = shape(world, call.many("fields"))
+    most = world.options.max_matches
+    if field.name == "leadPartitionId" and 0 < most < world.seeder.count // 64:
+        raise ApiError(1003, "Too many results match the filter")
     found: set[int] = set()
     for value in values:
         if field.name == "cookies":
             found.update(_by_cookie(call, value))
         else:
             found.update(world.leads.find(field, value))
-    if world.options.max_matches and len(found) > world.options.max_matches:
+    if most and len(found) > most:
         raise ApiError(1003, "Too many results match the filter")
     page, token = lead_page(call, found)
     return call.ok(read_leads(world, page, shaped), nextPageToken=token)
