@@ -144,6 +144,11 @@ class Schedule(Section):
 
     schema_: float = Field(default=86_400, gt=0, alias="schema", description="field schema")
     changes: float = Field(default=60, gt=0, description="changed, deleted and merged leads")
+    read_back: float = Field(
+        default=30,
+        gt=0,
+        description="longest wait before leads that the outbox wrote are read back, 300 a call",
+    )
     backfill: float = Field(default=60, gt=0, description="looks for windows that are not done")
     assets: float = Field(default=21_600, gt=0, description="partitions, lists, programs, campaigns")
     verify: float = Field(default=604_800, gt=0, description="compares every lead with Marketo")

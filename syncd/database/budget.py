@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from syncd.core.budget import Lane
     from syncd.database.engine import Database
 
+DAILY_QUOTA = "607"
+OWN_BUDGET = "budget"
 SHORTEST_WAIT = 0.02
 LONGEST_WAIT = 1.0
 
@@ -66,8 +68,16 @@ class Ledger:
             return int(transaction.scalar("call_start", lane=lane, endpoint=endpoint, holds_for=holds_for)), 0
 
     def release(self, lease: int, *, charged: bool, error: str | None) -> None:
-        """End a lease; a call that failed as a whole is taken off the day's count."""
+        """End a lease; a call that failed as a whole is taken off the day's count.
+
+        Where Marketo says that the day's quota is used up, no replica calls again before the reset.
+        """
         with self._database.begin() as transaction:
+            if error == DAILY_QUOTA:
+                until = next_reset(self._clock.now())
+                transaction.run(
+                    "pause_put", what="calls", until=until, reason="Marketo's daily quota is used up"
+                )
             call = transaction.row("call_end", id=lease)
             if call is not None and (error is not None or not charged):
                 transaction.run(
@@ -87,6 +97,7 @@ class Ledger:
         return whole if lane == "outbox" else max(1, int(whole * (1 - self._conf.outbox_share)))
 
     def _exhausted(self, endpoint: str, why: str, seconds: float | None) -> QuotaExhausted:
+        code = OWN_BUDGET if seconds is None else DAILY_QUOTA
         now = self._clock.now()
         until = next_reset(now) if seconds is None else now + timedelta(seconds=seconds)
-        return QuotaExhausted(why, code="607", endpoint=endpoint, until=until)
+        return QuotaExhausted(why, code=code, endpoint=endpoint, until=until)

@@ -131,6 +131,7 @@ class Database:
             pool_size=conf.pool_size,
             max_overflow=0,
             pool_pre_ping=True,
+            hide_parameters=True,
         )
 
     @property

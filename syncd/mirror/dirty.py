@@ -18,6 +18,15 @@ FEED = "dirty"
 IDS_A_CALL = 300
 
 
+def due(feeds: Feeds, *, read_back_after: float) -> bool:
+    """Tell whether the set should be drained now. Costs no call.
+
+    What the outbox wrote is in the mirror already, and is read back only for what Marketo adds: it may
+    wait so many seconds for company, because a call carries 300 leads.
+    """
+    return state.dirty_due(feeds.database, most=IDS_A_CALL, seconds=read_back_after)
+
+
 def pull(feeds: Feeds, *, lane: Lane = "changes") -> Counter[str]:
     """Read every dirty lead and write its row; a lead that Marketo no longer has is retired.
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from syncd.marketo.client import Client
 
 
+EXPORT_QUOTA = "1029"
+
+
 class Progress(Protocol):
     """Told how far a feed is, for a person who watches."""
 
@@ -77,13 +80,8 @@ def _noted(feeds: Feeds, feed: str) -> Iterator[Counter[str]]:
             outcome = "stopped"
             return
         outcome, error = "failed", str(problem)
-        if isinstance(problem, QuotaExhausted):
-            state.pause(
-                feeds.database,
-                "export" if problem.code == "1029" else "calls",
-                problem.until,
-                problem.message,
-            )
+        if isinstance(problem, QuotaExhausted) and problem.code == EXPORT_QUOTA:
+            state.pause(feeds.database, "export", problem.until, problem.message)
         raise
     finally:
         seconds = feeds.clock.monotonic() - started

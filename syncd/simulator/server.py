@@ -1,6 +1,9 @@
 """Serves a simulator over HTTP until it is told to stop."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 import asyncio
+import gc
 import socket
 import sys
 
@@ -26,7 +29,8 @@ def listen(options: Options) -> socket.socket:
     except OSError as problem:
         listener.close()
         raise PortInUse(
-            f"Port {options.port} on {options.host} cannot be used ({problem.strerror}); choose another with --port."
+            f"Port {options.port} on {options.host} cannot be used ({problem.strerror}); "
+            "choose another with --port."
         ) from None
     listener.listen(2048)
     return listener
@@ -37,6 +41,8 @@ def serve(options: Options) -> None:
     listener = listen(options)
     service = Service(options)
     service.surface = surface.answer
+    gc.collect()
+    gc.freeze()
     config = uvicorn.Config(
         service, log_level="critical", access_log=False, http="httptools", loop="asyncio", lifespan="on",
         server_header=False, ws="none", timeout_keep_alive=75, timeout_graceful_shutdown=1, backlog=2048,

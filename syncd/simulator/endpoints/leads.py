@@ -1,7 +1,10 @@
 """Leads by id and by filter, sync, delete, merge, associate, partitions."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 import re
 from typing import Any
+from urllib.parse import unquote
 
 from syncd.simulator import changes
 from syncd.simulator.calls import INPUT_LIMIT, Answer, ApiError, Call, number, skipped
@@ -144,7 +147,7 @@ def _check_merge(call: Call, winner: int, losers: list[int]) -> None:
 @route("POST", "/rest/v1/leads/{leadId}/associate.json", *WRITE_LEAD, time_out=60)
 async def associate(call: Call) -> Answer:
     """Tie a visitor's cookie to a lead."""
-    lead, cookie = call.arg("leadId"), call.need("cookie")
+    lead, cookie = call.arg("leadId"), unquote(call.need("cookie"))
     if not COOKIE.match(cookie):
         raise ApiError(1012, f"Invalid cookie value '{cookie}'")
     if not call.world.leads.exists(lead):
