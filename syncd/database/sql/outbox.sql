@@ -1,5 +1,5 @@
 -- name: queue_sort
--- Look at rows that were inserted since: note their own keys, their shape and when they are due.
+-- Look at rows that were inserted since: note their own keys (an index entry has its limit), their shape and when they are due.
 WITH fresh AS (
     SELECT q.outbox_id, o.operation, o.payload, o.partition_name, o.not_before, o.expires_at, o.created_at,
         coalesce(o.lookup_field, CASE
@@ -10,13 +10,13 @@ WITH fresh AS (
     LIMIT :most
 ), keyed AS (
     INSERT INTO outbox_key (key, outbox_id)
-    SELECT k.key, f.outbox_id
+    SELECT k.kind || CASE WHEN length(k.name) > 500 THEN md5(k.name) ELSE k.name END, f.outbox_id
     FROM fresh f CROSS JOIN LATERAL (VALUES
-        ('lead:' || (f.payload ->> 'id')),
-        ('email:' || lower(btrim(f.payload ->> 'email'))),
-        (CASE WHEN f.lookup NOT IN ('id', 'email') THEN 'field:' || f.lookup || ':' || lower(btrim(f.payload ->> f.lookup)) END)
-    ) AS k (key)
-    WHERE k.key IS NOT NULL
+        ('lead:', f.payload ->> 'id'),
+        ('email:', lower(btrim(f.payload ->> 'email'))),
+        ('field:', CASE WHEN f.lookup NOT IN ('id', 'email') THEN f.lookup || ':' || lower(btrim(f.payload ->> f.lookup)) END)
+    ) AS k (kind, name)
+    WHERE k.name IS NOT NULL
     ON CONFLICT DO NOTHING
 )
 UPDATE outbox_queue q
