@@ -18,13 +18,14 @@ from syncd import log, metrics
 from syncd.core.fields import LeadField  # noqa: TC001 - the scheduler's jobs are typed at run time
 from syncd.database import leads, outbox, state
 from syncd.database.engine import REPLICA_CLASS
-from syncd.errors import SyncdError
+from syncd.errors import QuotaExhausted, SyncdError
 from syncd.mirror import assets, backfill, changes, dirty, schema
 from syncd.status.http import StatusPage
 from syncd.verify import compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from syncd.mirror.runs import Feeds
     from syncd.wiring import App
@@ -50,6 +51,7 @@ class Daemon:
         self._app = app
         self._feeds = app.feeds()
         self._stop = threading.Event()
+        self._parked: dict[str, datetime] = {}
         self._session = app.session(on_notify=self._notified, lead=True)
         self._drain = app.drain(lambda: self._session.replica)
         self._scheduler = BackgroundScheduler(
@@ -106,7 +108,7 @@ class Daemon:
         return [
             Job(schema.FEED, every.schema_, schema.pull, needs_schema=False),
             Job(changes.FEED, every.changes, changes.pull),
-            Job(dirty.FEED, 0.5, dirty.pull),
+            Job(dirty.FEED, every.read_back, dirty.pull),
             Job(backfill.FEED, every.backfill, backfill.pull),
             Job("lists", every.assets, assets.pull_lists),
             Job("programs", every.assets, assets.pull_programs),
@@ -120,6 +122,11 @@ class Daemon:
         try:
             if self._session.leading and not self._app.clock.stopping() and self._due(job):
                 job.work(self._feeds)
+        except QuotaExhausted as problem:
+            self._parked[job.feed] = problem.until
+            log.get("daemon").warning(
+                "a feed is parked", feed=job.feed, until=str(problem.until), error=str(problem)
+            )
         except SyncdError as problem:
             log.get("daemon").warning("a feed failed", feed=job.feed, error=str(problem))
         except Exception:  # noqa: BLE001 - told, and the schedule goes on
@@ -128,10 +135,12 @@ class Daemon:
     def _due(self, job: Job) -> bool:
         """Tell from the books whether a feed's time has come."""
         database = self._app.database
+        if job.feed in self._parked and self._app.clock.now() < self._parked[job.feed]:
+            return False
         if job.needs_schema and not self._fields():
             return False
         if job.feed == dirty.FEED:
-            return state.dirty_count(database) > 0
+            return dirty.due(self._feeds, read_back_after=job.every)
         if job.feed == backfill.FEED and (not backfill.due(self._feeds) or state.paused(database, "export")):
             return False
         return not state.paused(database, "calls") and self._rested(job)
@@ -139,8 +148,8 @@ class Daemon:
     def _rested(self, job: Job) -> bool:
         age, outcome = state.seconds_since_run(self._app.database, job.feed)
         if age is None:
-            # The first comparison waits for its turn: before the backfill there is nothing to compare.
-            return job.feed != compare.FEED or not backfill.due(self._feeds)
+            # The first comparison waits for its turn as if there had been one when the mirror began.
+            return job.feed != compare.FEED or state.seconds_since_first_run(self._app.database) >= job.every
         if outcome in {"running", "stopped"}:
             # The process that was at it has ended, or this one would still be at it.
             return True

@@ -33,7 +33,7 @@ def set_up(*, level: str = "info", style: str = "auto") -> None:
         redact,
     ]
     last: list[Any] = (
-        [structlog.dev.ConsoleRenderer(pad_event_to=40)]
+        [structlog.dev.ConsoleRenderer(pad_event_to=40, exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
@@ -68,6 +68,13 @@ def _tame_libraries(shared: list[Any], last: list[Any]) -> None:
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Blank what may never be printed, should a caller bind it by mistake."""
     for key in event:
-        if any(word in key.lower() for word in SECRET_KEYS):
-            event[key] = "[hidden]"
+        event[key] = _shown(key, event[key])
     return event
+
+
+def _shown(key: str, value: Any) -> Any:
+    if any(word in key.lower() for word in SECRET_KEYS):
+        return "[hidden]"
+    if isinstance(value, dict):
+        return {name: _shown(str(name), inner) for name, inner in value.items()}
+    return [_shown("", inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -32,9 +32,11 @@ def _secret_from(path: Path | None, what: str) -> SecretStr | None:
     if path is None:
         return None
     try:
-        return SecretStr(path.read_text().strip())
+        return SecretStr(path.read_text(encoding="utf-8").strip())
     except OSError as problem:
         raise ValueError(f"the {what} can't be read from {path}: {problem.strerror}") from problem
+    except UnicodeDecodeError:
+        raise ValueError(f"the {what} can't be read from {path}: it is not UTF-8 text") from None
 
 
 Identifier = Annotated[str, AfterValidator(_identifier)]
@@ -142,6 +144,11 @@ class Schedule(Section):
 
     schema_: float = Field(default=86_400, gt=0, alias="schema", description="field schema")
     changes: float = Field(default=60, gt=0, description="changed, deleted and merged leads")
+    read_back: float = Field(
+        default=30,
+        gt=0,
+        description="longest wait before leads that the outbox wrote are read back, 300 a call",
+    )
     backfill: float = Field(default=60, gt=0, description="looks for windows that are not done")
     assets: float = Field(default=21_600, gt=0, description="partitions, lists, programs, campaigns")
     verify: float = Field(default=604_800, gt=0, description="compares every lead with Marketo")

@@ -46,11 +46,15 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
 def _lines(taken: dict[str, Any]) -> list[str]:
     leads, outbox, api, backfill = (taken[key] for key in ("leads", "outbox", "api", "backfill"))
     lines = [
-        f"mirror    {leads['living']} leads, {leads['retired']} retired, "
-        + f"{leads['with_unparsed_values']} with values that do not fit",
+        (
+            f"mirror    {leads['living']} leads, {leads['retired']} retired, "
+            f"{leads['with_unparsed_values']} with values that do not fit"
+        ),
         f"backfill  {backfill['done']} of {backfill['windows']} windows done; {taken['dirty']['leads']} leads to read again",
-        f"outbox    {outbox['waiting']} waiting (oldest {_age(outbox['oldest_seconds'])}), {outbox['retrying']} retrying, "
-        + f"{outbox['failed']} failed, {outbox['uncertain']} uncertain",
+        (
+            f"outbox    {outbox['waiting']} waiting (oldest {_age(outbox['oldest_seconds'])}), {outbox['retrying']} retrying, "
+            f"{outbox['failed']} failed, {outbox['uncertain']} uncertain"
+        ),
         f"calls     {api['calls_today']} of {api['calls_per_day']} today, {api['errors_today']} failed",
     ]
     lines += [f"paused    {p['what']} until {p['until']}: {p['reason']}" for p in api["paused"]]

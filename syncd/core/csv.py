@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 PIECE = 4 * 1024 * 1024
+_BARE_RETURN = re.compile(rb"\r(?!\n)")
+_VALUE = re.compile(rb'"[^"]*"|[^",\n]+')
 
 
 class RecordCutter:
     """Takes chunks as they come off the wire; gives back whole records, without the header.
 
     A newline inside quotes does not end a record. NUL characters, which PostgreSQL cannot hold, are
-    taken out, and bytes that are no UTF-8 become U+FFFD; both are counted.
+    taken out, and bytes that are no UTF-8 become U+FFFD; both are counted. A value with a carriage
+    return that was left without quotes, which COPY refuses, gets them.
     """
 
     def __init__(self, piece: int = PIECE) -> None:
@@ -60,4 +65,11 @@ class RecordCutter:
         except UnicodeDecodeError:
             self.broken_pieces += 1
             records = records.decode("utf-8", "replace").encode()
-        return records
+        return _VALUE.sub(_with_quotes, records) if _BARE_RETURN.search(records) else records
+
+
+def _with_quotes(found: re.Match[bytes]) -> bytes:
+    value = found[0]
+    ends_line = value.endswith(b"\r") and found.string[found.end() : found.end() + 1] == b"\n"
+    body, end = (value[:-1], b"\r") if ends_line else (value, b"")
+    return value if body.startswith(b'"') or b"\r" not in body else b'"' + body + b'"' + end

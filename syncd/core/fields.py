@@ -27,6 +27,8 @@ COLUMN_TYPES: dict[str, ColumnType] = {
 LONGEST_NAME = 59
 BASE_COLUMNS = {"id": "id", "email": "email", "createdAt": "created_at", "updatedAt": "updated_at"}
 """Fields whose columns are there from the first migration on."""
+SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
+"""Names that PostgreSQL keeps for itself in every table."""
 
 
 def column_type(data_type: str) -> ColumnType:
@@ -76,11 +78,11 @@ def column_name(api_name: str, taken: Collection[str]) -> str:
     words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", api_name)
     words = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", words)
     folded = re.sub(r"[^a-z0-9_]", "_", words.lower())
-    # A leading underscore marks syncd's own columns.
+    # A leading underscore marks syncd's own columns, and a leading digit would need quotes in SQL.
     folded = folded.lstrip("_") or "field"
-    folded = folded[:LONGEST_NAME]
+    folded = ("field_" + folded if folded[0].isdigit() else folded)[:LONGEST_NAME]
     name, number = folded, 1
-    while name in taken:
+    while name in taken or name in SYSTEM_COLUMNS:
         number += 1
         name = f"{folded[: LONGEST_NAME - len(str(number))]}_{number}"
     return name

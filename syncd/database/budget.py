@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from syncd.core.budget import STOPPING
+from syncd import log
+from syncd.core.budget import LEDGER, STOPPING
 from syncd.core.codes import next_reset
 from syncd.database.engine import LEDGER_LOCK
-from syncd.errors import QuotaExhausted, Retryable
+from syncd.errors import DatabaseProblem, QuotaExhausted, Retryable
 
 if TYPE_CHECKING:
     from syncd import settings
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from syncd.core.budget import Lane
     from syncd.database.engine import Database
 
+DAILY_QUOTA = "607"
+OWN_BUDGET = "budget"
 SHORTEST_WAIT = 0.02
 LONGEST_WAIT = 1.0
 
@@ -43,7 +46,12 @@ class Ledger:
                 raise Retryable(
                     "the service is stopping; the call was not made", code=STOPPING, endpoint=endpoint
                 )
-            lease, wait = self._try(lane, endpoint, holds_for)
+            try:
+                lease, wait = self._try(lane, endpoint, holds_for)
+            except DatabaseProblem as problem:
+                raise Retryable(
+                    f"the call was not made: {problem}", code=LEDGER, endpoint=endpoint
+                ) from problem
             if lease is not None:
                 return lease
             self._clock.sleep(min(max(wait, SHORTEST_WAIT), LONGEST_WAIT))
@@ -66,8 +74,23 @@ class Ledger:
             return int(transaction.scalar("call_start", lane=lane, endpoint=endpoint, holds_for=holds_for)), 0
 
     def release(self, lease: int, *, charged: bool, error: str | None) -> None:
-        """End a lease; a call that failed as a whole is taken off the day's count."""
+        """End a lease; a call that failed as a whole is taken off the day's count.
+
+        Where Marketo says that the day's quota is used up, no replica calls again before the reset.
+        """
+        try:
+            self._release(lease, charged=charged, error=error)
+        except DatabaseProblem as problem:
+            # Marketo's answer must not be lost over this: the lease ends by itself.
+            log.get("database").warning("the end of a call could not be noted", error=str(problem))
+
+    def _release(self, lease: int, *, charged: bool, error: str | None) -> None:
         with self._database.begin() as transaction:
+            if error == DAILY_QUOTA:
+                until = next_reset(self._clock.now())
+                transaction.run(
+                    "pause_put", what="calls", until=until, reason="Marketo's daily quota is used up"
+                )
             call = transaction.row("call_end", id=lease)
             if call is not None and (error is not None or not charged):
                 transaction.run(
@@ -87,6 +110,7 @@ class Ledger:
         return whole if lane == "outbox" else max(1, int(whole * (1 - self._conf.outbox_share)))
 
     def _exhausted(self, endpoint: str, why: str, seconds: float | None) -> QuotaExhausted:
+        code = OWN_BUDGET if seconds is None else DAILY_QUOTA
         now = self._clock.now()
         until = next_reset(now) if seconds is None else now + timedelta(seconds=seconds)
-        return QuotaExhausted(why, code="607", endpoint=endpoint, until=until)
+        return QuotaExhausted(why, code=code, endpoint=endpoint, until=until)

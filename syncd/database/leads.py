@@ -100,6 +100,19 @@ def apply_changes(
         upsert_page(transaction, [known[name] for name in names], groups[names], touch=True)
 
 
+def unseen_changes(transaction: Transaction, changes: Sequence[dict[str, Any]]) -> set[int]:
+    """Return the leads of which the mirror does not show one of these changes (lead_id, name, value as text)."""
+    if not changes:
+        return set()
+    rows = transaction.rows("changes_unseen", changes=orjson.dumps(list(changes)).decode())
+    return {int(row.lead_id) for row in rows}
+
+
+def unseen_leads(transaction: Transaction, ids: Sequence[int]) -> set[int]:
+    """Return those of the leads that the mirror does not hold whole, and that nobody is about to read."""
+    return {int(row.lead_id) for row in transaction.rows("leads_unseen", ids=list(ids))} if ids else set()
+
+
 def retire(transaction: Transaction, leads: Sequence[tuple[int, int | None]]) -> int:
     """Retire leads, each with the lead that it was merged into, if any; return how many rows changed."""
     rows = [{"id": lead, "merged_into": winner} for lead, winner in leads]

@@ -49,6 +49,18 @@ def end_run(database: Database, run: int, outcome: str, counts: dict[str, int], 
         transaction.run("run_end", id=run, outcome=outcome, counts=_json(counts), error=error)
 
 
+def dirty_due(database: Database, *, most: int, seconds: float) -> bool:
+    """Tell whether the dirty set fills a call, holds news from Marketo, or has waited so many seconds."""
+    with database.begin() as transaction:
+        return bool(transaction.scalar("dirty_due", most=most, seconds=seconds))
+
+
+def seconds_since_first_run(database: Database) -> float:
+    """Return how long ago the oldest run in the books began; 0 where there is none."""
+    with database.begin() as transaction:
+        return float(transaction.scalar("run_first_age") or 0)
+
+
 def seconds_since_run(database: Database, feed: str) -> tuple[float | None, str | None]:
     """Return how long ago the last run of a feed began, and how it ended; None, None before its first."""
     with database.begin() as transaction:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FEED = "changes"
 LEAD_CHANGES, DELETED_LEADS, MERGES = "lead_changes", "deleted_leads", "merges"
-NEW_LEAD, MERGE_LEADS = 12, 32
+NEW_LEAD, CHANGE_DATA_VALUE, MERGE_LEADS = 12, 13, 32
 LEAST_OVERLAP = timedelta(minutes=5)
 
 
@@ -100,7 +100,21 @@ def _rebuilt(feeds: Feeds, feed: str, problem: Refused) -> str:
 
 
 def _mark_changed(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
-    counts["marked"] += state.mark_dirty(transaction, sorted({item.lead_id for item in items}), "changed")
+    """Mark the leads of which the mirror does not show the change yet.
+
+    The outbox's own writes come back through this log: values that the mirror already has are no news.
+    """
+    known = [
+        {"lead_id": item.lead_id, "name": change.name, "value": change.new}
+        for item in items
+        if item.type_id == CHANGE_DATA_VALUE
+        for change in item.fields
+    ]
+    born = [item.lead_id for item in items if item.type_id == NEW_LEAD]
+    plain = {change["lead_id"] for change in known} | set(born)
+    other = [item.lead_id for item in items if item.lead_id not in plain]
+    news = leads.unseen_changes(transaction, known) | leads.unseen_leads(transaction, born) | set(other)
+    counts["marked"] += state.mark_dirty(transaction, sorted(news), "changed")
 
 
 def _retire(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:

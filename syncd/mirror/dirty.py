@@ -18,13 +18,22 @@ FEED = "dirty"
 IDS_A_CALL = 300
 
 
+def due(feeds: Feeds, *, read_back_after: float) -> bool:
+    """Tell whether the set should be drained now. Costs no call.
+
+    What the outbox wrote is in the mirror already, and is read back only for what Marketo adds: it may
+    wait so many seconds for company, because a call carries 300 leads.
+    """
+    return state.dirty_due(feeds.database, most=IDS_A_CALL, seconds=read_back_after)
+
+
 def pull(feeds: Feeds, *, lane: Lane = "changes") -> Counter[str]:
     """Read every dirty lead and write its row; a lead that Marketo no longer has is retired.
 
     A lead that was marked again while it was being read is left dirty: what was read may be older
     than the mark.
     """
-    with recorded(feeds, FEED) as counts:
+    with recorded(feeds, FEED, alone=False) as counts:
         total = state.dirty_count(feeds.database)
         while not feeds.clock.stopping():
             ids, marks = state.next_dirty(feeds.database, IDS_A_CALL)

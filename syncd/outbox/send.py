@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from syncd import log
 from syncd.core.backoff import full_jitter
-from syncd.core.budget import STOPPING
+from syncd.core.budget import NOT_MADE
 from syncd.core.codes import without_values
 from syncd.core.outbox import (
     ACTIONS,
@@ -138,7 +138,7 @@ class Sender:
         """Decide about a row of a call that failed as a whole; took: seconds since the call began."""
         if isinstance(problem, OutcomeUnknown):
             return self.after_unknown(shape, row, code=problem.code, reason=problem.message, since=took)
-        if problem.code == STOPPING:
+        if problem.code in NOT_MADE:
             return Verdict(row.id, "not_sent", "pending", unknown=row.unknown)
         limit = self._conf.retry_at_most
         due_in = full_jitter(
@@ -148,8 +148,10 @@ class Sender:
             chance=self._clock.random(),
         )
         if isinstance(problem, QuotaExhausted):
-            # Nobody is to blame, and the day will come: this attempt does not count against the row.
+            # Nobody is to blame, and the day will come: this does not count against the row.
             due_in, limit = max(0.0, (problem.until - self._clock.now()).total_seconds()), row.attempts + 1
+            if problem.request_id is None:
+                return _not_sent(row, problem, due_in)
         elif isinstance(problem, AuthenticationFailed):
             due_in, limit = max(due_in, self._conf.retry_base_seconds), row.attempts + 1
         elif isinstance(problem, Retryable) and problem.after is not None:
@@ -250,6 +252,18 @@ def _verdict(shape: Shape, row: ClaimedRow, item: RecordResult) -> Verdict:
         )
     result = {"id": item.id, "status": item.status}
     return Verdict(row.id, "succeeded", "succeeded", lead_id=item.id, result=result)
+
+
+def _not_sent(row: ClaimedRow, problem: QuotaExhausted, due_in: float) -> Verdict:
+    return Verdict(
+        row.id,
+        "not_sent",
+        "retrying",
+        error_code=problem.code,
+        error_message=problem.message,
+        due_in=due_in,
+        unknown=row.unknown,
+    )
 
 
 def _still_unknown(verdict: Verdict) -> Verdict:

@@ -1,5 +1,7 @@
 """One call: its parameters, its body, and the ways to answer it."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -87,6 +89,8 @@ class Call:
     def need(self, name: str) -> str:
         """A parameter without which there is no answer."""
         value = self.one(name)
+        if value is None and "/rest/asset/" in self.endpoint:
+            raise ApiError(701, f"{name} cannot be blank")
         if value is None:
             raise ApiError(1002, f"Missing value for required parameter '{name}'")
         return value

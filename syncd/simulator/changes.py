@@ -1,5 +1,7 @@
 """The changes that can happen to leads, whoever causes them; each leaves activities and effects."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +22,8 @@ def create(world: World, values: Values, origin: Origin, *, partition: int = 1, 
     for name, value in (
         ("personType", "contact"), ("isLead", True), ("originalSourceType", origin.source),
         ("originalSourceInfo", origin.source), ("registrationSourceType", origin.source),
-        ("registrationSourceInfo", origin.source), ("leadPartitionId", partition), ("createdAt", now), ("updatedAt", now),
+        ("registrationSourceInfo", origin.source), ("leadPartitionId", partition),
+        ("createdAt", now), ("updatedAt", now),
     ):  # fmt: skip
         record[slot(name)] = value
     for number, value in values.items():
@@ -105,11 +108,7 @@ def merge(
         if record is None:
             raise KeyError(winner)
         for field in usable:
-            if filled.get(field.slot, record[field.slot]) in (None, False) and old[field.slot] not in (
-                None,
-                False,
-                "",
-            ):
+            if _empty(filled.get(field.slot, record[field.slot])) and not _empty(old[field.slot]):
                 filled[field.slot] = old[field.slot]
         _unite(world, winner, loser)
         world.anonymous.discard(loser)
@@ -210,6 +209,10 @@ def _derive(world: World, record: list[Any]) -> None:
     first, middle, last = (record[slot(n)] for n in ("firstName", "middleName", "lastName"))
     record[slot("mktoName")] = " ".join(p for p in (first, middle, last) if p) or None
     record[slot("fullGreeting")] = f"Dear {first}" if first else None
+
+
+def _empty(value: Any) -> bool:
+    return value is None or value is False
 
 
 def _same(old: Any, new: Any) -> bool:

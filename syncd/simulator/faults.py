@@ -1,5 +1,7 @@
 """Fault rules: which call goes wrong, how, and whether before or after its effect."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
@@ -44,9 +46,10 @@ class Fault:
         return asdict(self)
 
 
+# ruff: noqa: E501
 MESSAGES = {
     "601": "Access token invalid", "602": "Access token expired", "603": "Access denied", "604": "Request timed out",
-    "606": "Max rate limit '100' exceeded with in '20' secs", "607": "Daily API Request Limit Reached",
+    "606": "Max rate limit '100' exceeded with in '20' secs", "607": "Daily quota reached",
     "608": "API Temporarily Unavailable", "611": "System error", "614": "Invalid subscription",
     "615": "Concurrent access limit '10' reached", "713": "Transient Error", "1029": "Too many jobs (10) in queue",
     "1035": "Unsupported filter type for target subscription: updatedAt",

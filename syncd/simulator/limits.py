@@ -1,5 +1,7 @@
 """The subscription's limits on calls, and the day's counts of them."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 from collections import Counter, deque
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -35,7 +37,7 @@ class Limits:
         if options.limits:
             day = self.usage.get(central_day(self._clock.now()))
             if options.daily_quota and day and day.total() >= options.daily_quota:
-                raise ApiError(607, "Daily API Request Limit Reached")
+                raise ApiError(607, "Daily quota reached")
             if options.rate and len(self._recent) >= options.rate:
                 raise ApiError(
                     606, f"Max rate limit '{options.rate}' exceeded with in '{options.rate_seconds:g}' secs"

@@ -1,4 +1,4 @@
-"""Paths of Adobe's interface that this subscription does not have: methods, then the path after the prefix."""
+"""Paths of Adobe's interface that this subscription lacks: methods, then the path after the prefix."""
 
 LEAD_DATABASE = """
 POST activities/external.json
@@ -63,10 +63,6 @@ POST program/{programId}/members/import.json
 GET program/members/import/{batchId}/failures.json
 GET program/members/import/{batchId}/status.json
 GET program/members/import/{batchId}/warnings.json
-POST leads.json
-GET leads/batch/{batchId}.json
-GET leads/batch/{batchId}/failures.json
-GET leads/batch/{batchId}/warnings.json
 GET customobjects/{apiName}/export.json
 POST customobjects/{apiName}/export/create.json
 POST customobjects/{apiName}/export/{exportId}/cancel.json

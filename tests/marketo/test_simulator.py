@@ -11,6 +11,7 @@ import pytest
 from syncd.clock import SystemClock
 from syncd.errors import AuthenticationFailed, OutcomeUnknown, QuotaExhausted, Refused, Retryable
 from syncd.simulator import Options, running
+from tests.marketo.conftest import HurriedClock
 
 SERVICE = {"client_id": "simulator", "client_secret": "simulator-secret"}
 MOST = 40
@@ -241,7 +242,7 @@ def test_wrong_credentials_and_missing_permissions_say_what_to_do(connect):
 
 
 def test_tokens_that_end_mid_run_are_renewed_without_anybody_noticing(connect):
-    with running(Options(leads=10, token_seconds=1.2)) as simulator:
+    with running(Options(leads=10, token_seconds=1.2, limits=False)) as simulator:
         client = connect(simulator.base_url, clock=SystemClock(), **SERVICE)
         start = datetime.now(UTC)
         while datetime.now(UTC) - start < timedelta(seconds=2.5):
@@ -261,12 +262,27 @@ def test_a_used_up_day_is_told_with_the_moment_it_ends(connect):
         assert timedelta() < caught.value.until - datetime.now(UTC) <= timedelta(hours=25)
 
 
-def test_a_rate_limit_is_waited_out_by_reads_and_told_to_writes(connect, clock):
-    with running(Options(leads=10, rate=3, rate_seconds=0.4)) as simulator:
-        client = connect(simulator.base_url, **SERVICE, retries=500)
+class SharedClock(HurriedClock):
+    """Sleeps pass on the simulator's clock too."""
+
+    def __init__(self, simulator):
+        super().__init__()
+        self.simulator = simulator
+        simulator.freeze()
+
+    def sleep(self, seconds):
+        super().sleep(seconds)
+        self.simulator.advance(seconds)
+
+
+def test_a_rate_limit_is_waited_out_by_reads_and_told_to_writes(connect):
+    """Three calls in twenty seconds: eight reads take two waits, and get through."""
+    with running(Options(leads=10, rate=3)) as simulator:
+        clock = SharedClock(simulator)
+        client = connect(simulator.base_url, clock=clock, **SERVICE)
         for _ in range(8):
             assert client.lead(1, ["id"]) == {"id": 1}
-        assert clock.slept
+        assert sum(clock.slept) >= 40
         with pytest.raises(Retryable) as caught:
             create_many(client)
         assert (caught.value.code, caught.value.after) == ("606", 10.0)

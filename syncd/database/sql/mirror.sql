@@ -50,6 +50,22 @@ ON CONFLICT (id) DO UPDATE SET
     _deleted_at = coalesce(l._deleted_at, now()), _synced_at = now(), _merged_into_id = coalesce(EXCLUDED._merged_into_id, l._merged_into_id)
 WHERE l._deleted_at IS NULL OR l._merged_into_id IS DISTINCT FROM coalesce(EXCLUDED._merged_into_id, l._merged_into_id);
 
+-- name: changes_unseen
+-- The leads of which the mirror does not show one of these changes. Booleans are spelt True there, true here.
+SELECT DISTINCT c.lead_id
+FROM jsonb_to_recordset(CAST(:changes AS jsonb)) AS c (lead_id bigint, name text, value text)
+LEFT JOIN lead l ON l.id = c.lead_id AND l._deleted_at IS NULL
+LEFT JOIN lead_field f ON f.name = c.name AND f._removed_at IS NULL
+CROSS JOIN LATERAL (SELECT to_jsonb(l) -> f.column_name AS now) AS v
+WHERE l.id IS NULL OR f.name IS NULL OR l._unparsed ? c.name
+   OR CASE jsonb_typeof(v.now) WHEN 'boolean' THEN lower(c.value) ELSE c.value END IS DISTINCT FROM v.now #>> '{}';
+
+-- name: leads_unseen
+-- Leads that the mirror does not hold whole and that are not in the dirty set.
+SELECT i.lead_id FROM unnest(CAST(:ids AS bigint[])) AS i (lead_id)
+WHERE NOT EXISTS (SELECT FROM lead l WHERE l.id = i.lead_id AND l._deleted_at IS NULL AND l.created_at IS NOT NULL)
+  AND NOT EXISTS (SELECT FROM dirty_lead d WHERE d.lead_id = i.lead_id);
+
 -- name: lead_purge
 -- Forget retired leads, once no file that is still to be loaded could bring them back.
 DELETE FROM lead WHERE _deleted_at IS NOT NULL AND NOT EXISTS (SELECT FROM backfill_window WHERE state <> 'done');

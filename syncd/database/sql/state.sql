@@ -50,6 +50,10 @@ UPDATE run SET outcome = :outcome, finished_at = now(), counts = CAST(:counts AS
 -- The last run of a feed.
 SELECT extract(epoch FROM now() - started_at)::float AS age, outcome FROM run WHERE feed = :feed ORDER BY id DESC LIMIT 1;
 
+-- name: run_first_age
+-- How long ago the oldest run in the books began.
+SELECT extract(epoch FROM now() - min(started_at))::float FROM run;
+
 -- name: run_prune
 -- Keep the latest runs of each feed.
 DELETE FROM run WHERE id IN (
@@ -77,6 +81,12 @@ DELETE FROM dirty_lead d
 USING unnest(CAST(:ids AS bigint[]), CAST(:marks AS bigint[])) AS r (lead_id, mark)
 WHERE d.lead_id = r.lead_id AND d.mark = r.mark
 RETURNING d.lead_id;
+
+-- name: dirty_due
+-- Whether the set fills a call, holds news from Marketo, or has waited for long.
+SELECT count(*) >= :most OR coalesce(bool_or(reason <> 'outbox'), false)
+    OR coalesce(min(marked_at) < now() - :seconds * interval '1 second', false)
+FROM (SELECT reason, marked_at FROM dirty_lead ORDER BY mark LIMIT :most) AS d;
 
 -- name: dirty_count
 -- How many leads are dirty, and for how long.

@@ -3,6 +3,7 @@
 from syncd.simulator.endpoints import (  # noqa: F401
     browse,
     bulk_extract,
+    bulk_import,
     bulk_more,
     campaigns,
     feeds,
