@@ -12,6 +12,10 @@ KEEP_STATE = 4 * 1024 * 1024 * 1024
 FORM = "application/x-www-form-urlencoded"
 
 
+class Gone(Exception):  # noqa: N818 - nothing is wrong, there is just nobody to answer
+    """The connection is closed."""
+
+
 @dataclass(slots=True)
 class Incoming:
     """A request, as it came."""
@@ -33,11 +37,13 @@ async def read(scope: dict[str, Any], receive: Callable[[], Awaitable[dict[str, 
     parts, length = [], 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
         part = message.get("body", b"")
         length += len(part)
         if length <= (KEEP_STATE if scope["path"].startswith("/_simulator/") else KEEP):
             parts.append(part)
-        if not message.get("more_body") or message["type"] == "http.disconnect":
+        if not message.get("more_body"):
             break
     params = parse(query)
     incoming = Incoming(
