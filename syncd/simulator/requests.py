@@ -2,6 +2,7 @@
 
 # ruff: noqa: D401 - what a function gives is its name
 
+import posixpath
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -93,6 +94,6 @@ def _merge(incoming: Incoming) -> None:
 
 
 def _path(path: str) -> str:
-    while "//" in path:
-        path = path.replace("//", "/")
-    return path
+    if "//" not in path and "/." not in path:
+        return path
+    return "/" + posixpath.normpath(path).lstrip("/")
