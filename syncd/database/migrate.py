@@ -100,8 +100,9 @@ def _prepare(database: Database, connection: Connection) -> None:
             "END IF; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
         ).format(text=sql.Literal(role), name=sql.Identifier(role))
         connection.exec_driver_sql(statement.as_string(None))
+    # Who made a role is its member, but may neither act as it nor use its tables before it is granted.
     member = connection.execute(
-        text("SELECT pg_has_role(current_user, :owner, 'MEMBER')"), {"owner": names.owner}
+        text("SELECT pg_has_role(:owner, 'SET') AND pg_has_role(:owner, 'USAGE')"), {"owner": names.owner}
     )
     if not member.scalar():
         connection.exec_driver_sql(f'GRANT "{names.owner}" TO CURRENT_USER')
