@@ -33,7 +33,7 @@ def set_up(*, level: str = "info", style: str = "auto") -> None:
         redact,
     ]
     last: list[Any] = (
-        [structlog.dev.ConsoleRenderer(pad_event_to=40)]
+        [structlog.dev.ConsoleRenderer(pad_event_to=40, exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

@@ -72,8 +72,10 @@ class App:
         self.database.close()
 
 
-def make_client(settings: Settings, clock: Clock, budget: Budget | None = None) -> Client:
-    """Return the client of Marketo. Raises ConfigError where its settings are not whole."""
+def make_client(
+    settings: Settings, clock: Clock, budget: Budget | None = None, *, retries: int = 6
+) -> Client:
+    """Return the client of Marketo, which tries each read so many times more. Raises ConfigError."""
     conf = settings.marketo
     missing = [
         name
@@ -96,6 +98,7 @@ def make_client(settings: Settings, clock: Clock, budget: Budget | None = None) 
         clock=clock,
         budget=budget or NoBudget(),
         timeout_scale=conf.timeout_scale,
+        retries=retries,
         user_agent=f"syncd/{syncd.__version__}",
     )
 

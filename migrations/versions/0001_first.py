@@ -324,6 +324,10 @@ BEGIN
             'the operation is not known; it must be create_or_update, create_only, update_only, create_duplicate or delete'
         WHEN NOT r.is_object THEN
             'the payload is a JSON ' || jsonb_typeof(n.payload) || ' and must be an object such as {{"email": "a@b.com"}}'
+        WHEN length(n.lookup_field) > 255 THEN
+            'lookup_field: it has over 255 characters'
+        WHEN length(n.partition_name) > 255 THEN
+            'partition_name: it has over 255 characters'
         WHEN n.options <> '{{}}' THEN
             'options: there are none for this operation, so it must be left out'
         WHEN octet_length(n.payload::text) > 900000 THEN

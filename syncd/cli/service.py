@@ -50,7 +50,7 @@ def _lines(context: typer.Context) -> Iterator[Line]:
         yield from checks.database(database)
         database.close()
     try:
-        client = wiring.make_client(settings, clock)
+        client = wiring.make_client(settings, clock, retries=1)
     except ConfigError as problem:
         yield checks.Line(ok=False, what="credentials", says=str(problem))
     else:
@@ -73,7 +73,7 @@ def migrate(context: typer.Context) -> None:
 
 def run(context: typer.Context) -> None:
     """Run the service: feeds on schedule, the outbox at once; SIGTERM ends it softly."""
-    with built(context) as app:
+    with built(context, service=True) as app:
         app.database.version()
         migrations.require_newest(app.database)
         Daemon(app).run()

@@ -31,10 +31,15 @@ class Context:
     config: Path | None
     debug: bool
 
-    def settings(self) -> Settings:
-        """Read the settings and set up the log. Raises ConfigError."""
+    def settings(self, *, service: bool = False) -> Settings:
+        """Read the settings and set up the log. Raises ConfigError.
+
+        service: log what the settings say; a command in the foreground prints its own results and
+        logs warnings only, unless the settings ask for debug.
+        """
         loaded = settings.load(self.config)
-        log.set_up(level=loaded.log.level, style=loaded.log.format)
+        quiet = not service and loaded.log.level == "info"
+        log.set_up(level="warning" if quiet else loaded.log.level, style=loaded.log.format)
         return loaded
 
 
@@ -45,9 +50,9 @@ def context_of(context: typer.Context) -> Context:
 
 
 @contextmanager
-def built(context: typer.Context) -> Iterator[App]:
+def built(context: typer.Context, *, service: bool = False) -> Iterator[App]:
     """Build everything from the settings, and close it at the end."""
-    with wiring.built(context_of(context).settings()) as app:
+    with wiring.built(context_of(context).settings(service=service)) as app:
         yield app
 
 

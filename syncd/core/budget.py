@@ -10,8 +10,10 @@ Lane = Literal["outbox", "changes", "memberships", "backfill", "verify"]
 LANES: tuple[Lane, ...] = ("outbox", "changes", "memberships", "backfill", "verify")
 
 
-STOPPING = "stopping"
-"""Code of the Retryable that a budget raises when the service is told to stop: the call was not made."""
+STOPPING, LEDGER = "stopping", "ledger"
+"""Codes of the Retryable that a budget raises when the service stops, or when the ledger is out of reach."""
+NOT_MADE = frozenset({STOPPING, LEDGER})
+"""With these codes the call never left."""
 
 
 class Budget(Protocol):

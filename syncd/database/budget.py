@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from syncd.core.budget import STOPPING
+from syncd import log
+from syncd.core.budget import LEDGER, STOPPING
 from syncd.core.codes import next_reset
 from syncd.database.engine import LEDGER_LOCK
-from syncd.errors import QuotaExhausted, Retryable
+from syncd.errors import DatabaseProblem, QuotaExhausted, Retryable
 
 if TYPE_CHECKING:
     from syncd import settings
@@ -45,7 +46,12 @@ class Ledger:
                 raise Retryable(
                     "the service is stopping; the call was not made", code=STOPPING, endpoint=endpoint
                 )
-            lease, wait = self._try(lane, endpoint, holds_for)
+            try:
+                lease, wait = self._try(lane, endpoint, holds_for)
+            except DatabaseProblem as problem:
+                raise Retryable(
+                    f"the call was not made: {problem}", code=LEDGER, endpoint=endpoint
+                ) from problem
             if lease is not None:
                 return lease
             self._clock.sleep(min(max(wait, SHORTEST_WAIT), LONGEST_WAIT))
@@ -72,6 +78,13 @@ class Ledger:
 
         Where Marketo says that the day's quota is used up, no replica calls again before the reset.
         """
+        try:
+            self._release(lease, charged=charged, error=error)
+        except DatabaseProblem as problem:
+            # Marketo's answer must not be lost over this: the lease ends by itself.
+            log.get("database").warning("the end of a call could not be noted", error=str(problem))
+
+    def _release(self, lease: int, *, charged: bool, error: str | None) -> None:
         with self._database.begin() as transaction:
             if error == DAILY_QUOTA:
                 until = next_reset(self._clock.now())

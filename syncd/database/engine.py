@@ -1,7 +1,7 @@
 """Connections and transactions.
 
-Every connection has both schemas in its search path and runs in UTC, so that SQL needs no prefix
-and timestamps no thought.
+Every connection has both schemas in its search path, runs in UTC and reads what is committed, so that
+SQL needs no prefix and timestamps no thought, whatever the database's own defaults are.
 """
 
 from __future__ import annotations
@@ -119,7 +119,11 @@ class Database:
             conf.mirror_schema, conf.machinery_schema, conf.owner_role, conf.reader_role, conf.writer_role
         )
         self._conninfo = _conninfo(conf.url.get_secret_value())
-        self._options = f"-csearch_path={conf.mirror_schema},{conf.machinery_schema} -ctimezone=UTC"
+        # A lock is of use only where the statements after it see what others did before.
+        self._options = (
+            f"-csearch_path={conf.mirror_schema},{conf.machinery_schema} -ctimezone=UTC "
+            r"-cdefault_transaction_isolation=read\ committed"
+        )
         self._application = application
         self.engine: Engine = create_engine(
             "postgresql+psycopg://",
@@ -127,6 +131,7 @@ class Database:
             pool_size=conf.pool_size,
             max_overflow=0,
             pool_pre_ping=True,
+            hide_parameters=True,
         )
 
     @property

@@ -33,7 +33,7 @@ def claim(database: Database, *, replica: int, most: int) -> Claim | None:
     """
     with database.begin() as transaction:
         transaction.lock(QUEUE_LOCK)
-        _tidy(transaction)
+        _tidy(transaction, most)
         for _ in range(50):
             candidates = _ids(transaction.rows("queue_candidates", most=most, bytes=CALL_BYTES))
             if not candidates:
@@ -50,12 +50,15 @@ def claim(database: Database, *, replica: int, most: int) -> Claim | None:
     return None
 
 
-def _tidy(transaction: Transaction) -> None:
-    """Take in new rows, wake those that are due, end those that are over."""
-    fresh = _ids(transaction.rows("queue_sort", most=SORT_AT_ONCE))
-    if fresh:
-        transaction.run("queue_release", ids=fresh)
-    transaction.run("queue_wake")
+def _tidy(transaction: Transaction, most: int) -> None:
+    """Wake rows that are due, end those that are over, and take in new ones where a call could not be filled."""
+    woken = [int(row.outbox_id) for row in transaction.rows("queue_wake") if row.unknown]
+    if woken:
+        _open_keys(transaction, woken)
+    if transaction.scalar("queue_runs_short", most=most):
+        fresh = _ids(transaction.rows("queue_sort", most=SORT_AT_ONCE))
+        if fresh:
+            transaction.run("queue_release", ids=fresh)
     finish(transaction, _ids(transaction.rows("queue_expire")) + _ids(transaction.rows("queue_closed")))
 
 
@@ -65,6 +68,15 @@ def finish(transaction: Transaction, ids: Sequence[int]) -> None:
         keys = [row.key for row in transaction.rows("queue_keys", ids=ids)]
         transaction.run("queue_finish", ids=ids)
         transaction.run("queue_promote", keys=keys)
+
+
+def _open_keys(transaction: Transaction, ids: Sequence[int]) -> None:
+    """Open the keys of rows that are not being sent any more, for whoever is first in line."""
+    if ids:
+        transaction.run("queue_free", ids=list(ids))
+        transaction.run(
+            "queue_promote", keys=[row.key for row in transaction.rows("queue_keys", ids=list(ids))]
+        )
 
 
 def settle(transaction: Transaction, number: int, settlement: Settlement) -> list[int]:
@@ -103,14 +115,13 @@ def settle(transaction: Transaction, number: int, settlement: Settlement) -> lis
     again = [v for v in mine if v.status in {"retrying", "pending"}]
     closing = [v for v in mine if v.status == "uncertain"]
     if again:
-        ids = [v.outbox_id for v in again]
-        keys = [row.key for row in transaction.rows("queue_keys", ids=ids)]
         transaction.run(
             "queue_again",
             rows=_json([{"outbox_id": v.outbox_id, "due_in": v.due_in, "unknown": v.unknown} for v in again]),
         )
-        transaction.run("queue_free", ids=ids)
-        transaction.run("queue_promote", keys=keys)
+        # After an unknown outcome the keys stay closed until the row is due: Marketo may be at it still.
+        _open_keys(transaction, [v.outbox_id for v in again if not v.unknown])
+        transaction.run("queue_release", ids=[v.outbox_id for v in again])
     if closing:
         transaction.run(
             "queue_close", rows=_json([{"outbox_id": v.outbox_id, "due_in": v.due_in} for v in closing])

@@ -33,7 +33,7 @@ def pull(feeds: Feeds, *, lane: Lane = "changes") -> Counter[str]:
     A lead that was marked again while it was being read is left dirty: what was read may be older
     than the mark.
     """
-    with recorded(feeds, FEED) as counts:
+    with recorded(feeds, FEED, alone=False) as counts:
         total = state.dirty_count(feeds.database)
         while not feeds.clock.stopping():
             ids, marks = state.next_dirty(feeds.database, IDS_A_CALL)

@@ -14,7 +14,7 @@ from syncd import log
 from syncd.core.backoff import full_jitter
 from syncd.core.csv import RecordCutter
 from syncd.database import staging
-from syncd.errors import Retryable, WorkFailed
+from syncd.errors import Refused, Retryable, WorkFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 JOBS_AT_ONCE = 2
 """Marketo runs two jobs at once."""
 DOWNLOADS_AT_MOST = 6
+NO_FILE_YET = "HTTP 404"
+"""A job can be Completed a while before its file is there."""
 EARLIEST = datetime(2006, 1, 1, tzinfo=UTC)
 """Marketo was founded then: no lead is older."""
 
@@ -99,7 +101,9 @@ def load(
                         staging.copy(database, table, records)
             if export.size is None or received >= export.size or received == before:
                 break
-        except Retryable as problem:
+        except (Retryable, Refused) as problem:
+            if isinstance(problem, Refused) and problem.code != NO_FILE_YET:
+                raise
             attempt = 1 if received > before else attempt + 1
             if attempt >= DOWNLOADS_AT_MOST or clock.stopping():
                 raise

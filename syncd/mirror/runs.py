@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from syncd import log, metrics
@@ -54,13 +54,13 @@ class Feeds:
 
 
 @contextmanager
-def recorded(feeds: Feeds, feed: str) -> Iterator[Counter[str]]:
-    """Keep a run in the books: its counts, how it ended, and why; one run of a feed at a time.
+def recorded(feeds: Feeds, feed: str, *, alone: bool = True) -> Iterator[Counter[str]]:
+    """Keep a run in the books: its counts, how it ended, and why.
 
-    The counter that it gives is what the feed did, in numbers. Raises WorkFailed where another
-    process is at it.
+    The counter that it gives is what the feed did, in numbers.
+    alone: one run of the feed at a time; raises WorkFailed where another process is at it.
     """
-    with feeds.database.exclusive(feed), _noted(feeds, feed) as counts:
+    with feeds.database.exclusive(feed) if alone else nullcontext(), _noted(feeds, feed) as counts:
         yield counts
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from syncd import log
 from syncd.core.backoff import full_jitter
-from syncd.core.budget import STOPPING
+from syncd.core.budget import NOT_MADE
 from syncd.core.codes import without_values
 from syncd.core.outbox import (
     ACTIONS,
@@ -138,7 +138,7 @@ class Sender:
         """Decide about a row of a call that failed as a whole; took: seconds since the call began."""
         if isinstance(problem, OutcomeUnknown):
             return self.after_unknown(shape, row, code=problem.code, reason=problem.message, since=took)
-        if problem.code == STOPPING:
+        if problem.code in NOT_MADE:
             return Verdict(row.id, "not_sent", "pending", unknown=row.unknown)
         limit = self._conf.retry_at_most
         due_in = full_jitter(

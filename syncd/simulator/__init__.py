@@ -1,4 +1,4 @@
-"""A Marketo that runs on a laptop: for tests, for demonstrations, and to learn the API without a subscription."""
+"""A Marketo that runs on a laptop: for tests, demonstrations, and to learn the API without a subscription."""
 
 from syncd.simulator.options import PROFILES, Options
 from syncd.simulator.process import running

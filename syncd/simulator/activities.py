@@ -1,15 +1,19 @@
 """The activity log: appended to in the order of commits, read by position, made lazily for seeded leads."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 import heapq
 import random
-from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from syncd.simulator import activity_types as kinds
 from syncd.simulator.clock import SECONDS_A_DAY
+
+if TYPE_CHECKING:
+    from array import array
 
 DATE_SHIFT, KIND_SHIFT = 36, 32
 REST = (1 << KIND_SHIFT) - 1
@@ -32,7 +36,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a reader of the log stands; entries before `settled` that are older than `since` are not for it."""
+    """Where a reader of the log stands; entries before `settled` and older than `since` are not for it."""
 
     index: int
     since: int = 0

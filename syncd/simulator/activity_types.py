@@ -1,5 +1,7 @@
 """The activity types of a subscription, with the attributes that are known of each."""
 
+# ruff: noqa: E501 - one line a type
+
 from typing import Any
 
 VISIT, FORM, CLICK, NEW_LEAD, CHANGE, SCORE = 1, 2, 3, 12, 13, 22

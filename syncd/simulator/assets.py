@@ -1,5 +1,7 @@
 """Static lists, programs, campaigns, channels, folders and forms, and who belongs to them."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +14,8 @@ GROUP_LISTS = 12
 SEEDED_LIST, SEEDED_STATUS = 3, 4
 FORM = 1029
 FORM_FIELDS = (
-    "firstName", "lastName", "email", "phone", "title", "company", "country", "city", "postalCode", "leadSource",
-    "newsletterOptIn", "pMCFField", "dietaryNeeds",
+    "firstName", "lastName", "email", "phone", "title", "company", "country", "city", "postalCode",
+    "leadSource", "newsletterOptIn", "pMCFField", "dietaryNeeds",
 )  # fmt: skip
 LONG_LIST = 350
 
@@ -189,6 +191,7 @@ class Assets:
                 f" {number // len(names) + 1}" if number >= len(names) else ""
             )
             made = self.new_list(name, seeder.base - 86_400 * (number + 1))
+            made.updated = seeder.start - 10_800 * (number + 1)
             if number == 0:
                 size = min(seeder.count, max(LONG_LIST, seeder.count // 5))
             else:
@@ -204,9 +207,9 @@ class Assets:
                 f" {number // len(names) + 1}" if number >= len(names) else ""
             )
             kind, channel = _KINDS[number % len(_KINDS)]
-            when = seeder.base - 3600 * (number + 1)
+            when, later = seeder.base - 3600 * (number + 1), seeder.start - 7200 * (number + 1)
             program = Program(
-                1001 + number, name, kind, CHANNELS[channel].name, when, when, f"What belongs to {name}",
+                1001 + number, name, kind, CHANNELS[channel].name, when, later, f"What belongs to {name}",
                 status={"Engagement": "on", "Email": "unlocked"}.get(kind, ""),
             )  # fmt: skip
             self.programs[program.id] = program
@@ -226,11 +229,12 @@ class Assets:
         programs = list(self.programs)
         for number in range(options.campaigns):
             trigger = number % 2 == 0
-            name = f"{'React to' if trigger else 'Mail to'} {people.SOURCES[number % len(people.SOURCES)]} {number + 1}"
-            when = seeder.base - 1800 * (number + 1)
+            source = people.SOURCES[number % len(people.SOURCES)]
+            name = f"{'React to' if trigger else 'Mail to'} {source} {number + 1}"
+            when, later = seeder.base - 1800 * (number + 1), seeder.start - 3600 * (number + 1)
             program = programs[number % len(programs)] if programs else None
             campaign = Campaign(
-                3001 + number, name, "trigger" if trigger else "batch", trigger, trigger, program, when, when
+                3001 + number, name, "trigger" if trigger else "batch", trigger, trigger, program, when, later
             )
             self.campaigns[campaign.id] = campaign
             for lead in _spread(seeder, min(seeder.count, 30 + seeder.count // 20), 90 + number):

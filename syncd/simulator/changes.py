@@ -1,5 +1,7 @@
 """The changes that can happen to leads, whoever causes them; each leaves activities and effects."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +22,8 @@ def create(world: World, values: Values, origin: Origin, *, partition: int = 1, 
     for name, value in (
         ("personType", "contact"), ("isLead", True), ("originalSourceType", origin.source),
         ("originalSourceInfo", origin.source), ("registrationSourceType", origin.source),
-        ("registrationSourceInfo", origin.source), ("leadPartitionId", partition), ("createdAt", now), ("updatedAt", now),
+        ("registrationSourceInfo", origin.source), ("leadPartitionId", partition),
+        ("createdAt", now), ("updatedAt", now),
     ):  # fmt: skip
         record[slot(name)] = value
     for number, value in values.items():

@@ -1,5 +1,7 @@
 """A client of the control surface, for tests and demonstrations; it needs the standard library alone."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 import json
 from collections.abc import Iterable
 from http.client import HTTPConnection
@@ -34,7 +36,7 @@ class Simulator:
         return answer
 
     def calls(self) -> dict[str, int]:
-        """How often each endpoint was called since the last reset, such as {"POST /rest/v1/leads.json": 3}."""
+        """How often each endpoint was called since the last reset, as {"POST /rest/v1/leads.json": 3}."""
         return dict(self.request("GET", "calls"))
 
     def reset_calls(self) -> None:

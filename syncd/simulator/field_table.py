@@ -1,6 +1,6 @@
 """The standard lead fields of a subscription, and the custom ones that it starts with.
 
-A line holds: id, API name, display name, type, length, flags (r read-only, c company, h hidden, s not searchable).
+A line holds: id, API name, display name, type, length, flags (r read-only, c company, h hidden).
 """
 
 STANDARD = """

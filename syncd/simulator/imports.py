@@ -1,5 +1,7 @@
 """Bulk import of leads: files are read, rows upserted, failures and warnings kept."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 import asyncio
 import csv
 import email.parser
@@ -53,7 +55,9 @@ class Batch:
         if self.status == "Complete":
             people = f"{self.done} records imported ({self.members} members)"
             how = "completed with errors" if self.failures else "succeeded"
-            item["message"] = f"Import {how}, {people}" + (f", {len(self.failures)} failed" if self.failures else "")
+            item["message"] = f"Import {how}, {people}" + (
+                f", {len(self.failures)} failed" if self.failures else ""
+            )
         return item
 
     def file(self, rows: list[list[str]], column: str) -> bytes:
@@ -87,7 +91,9 @@ class Imports:
         """A new import from a file's text."""
         busy = [b for b in self.batches.values() if b.status not in ENDED]
         if len(busy) >= QUEUED and self.world.options.limits:
-            raise ApiError(1016, f"There are {QUEUED} imports currently being processed. Please try again later")
+            raise ApiError(
+                1016, f"There are {QUEUED} imports currently being processed. Please try again later"
+            )
         if list_id is not None and any(b.list_id == list_id for b in busy):
             raise ApiError(1019, "Import in progress")
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
@@ -100,7 +106,15 @@ class Imports:
             raise ApiError(1003, f"The file has no column for lookup field '{lookup.name}'")
         origin = Origin(call.endpoint, call.request_id, "List import", "List import", "List import")
         batch = Batch(
-            self._next, rows[0], rows[1:], separator, lookup, partition, list_id, origin, self.world.clock.now()
+            self._next,
+            rows[0],
+            rows[1:],
+            separator,
+            lookup,
+            partition,
+            list_id,
+            origin,
+            self.world.clock.now(),
         )
         self._next += 1
         self.batches[batch.id] = batch
@@ -140,7 +154,13 @@ class Imports:
         shortened = []
         for name, value in record.items():
             found = self.world.field(name)
-            if found and found.length and isinstance(value, str) and len(value) > found.length and found.type != "email":
+            if (
+                found
+                and found.length
+                and isinstance(value, str)
+                and len(value) > found.length
+                and found.type != "email"
+            ):
                 record[name] = value[: found.length]
                 shortened.append(name)
         return f"Value truncated: {', '.join(shortened)}" if shortened else ""

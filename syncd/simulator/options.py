@@ -41,6 +41,8 @@ class Options:
     """The same seed gives the same people, companies and memberships."""
     start: str = ""
     """Where the clock starts (ISO 8601); empty means now."""
+    load: str = ""
+    """File with a dumped state to begin with."""
     history_days: float = 180.0
     """Over how many days before the start the leads were created."""
     lists: int = 5
@@ -48,7 +50,7 @@ class Options:
     programs: int = 5
     """How many programs there are at the start; at least one is an engagement program."""
     campaigns: int = 4
-    """How many smart campaigns there are at the start; the first is a trigger, the second a batch campaign."""
+    """How many smart campaigns there are at the start; trigger and batch campaigns take turns."""
     dirt: float = 0.0
     """Share of leads without an e-mail address, and again of leads with another lead's address."""
     nasty: bool = False

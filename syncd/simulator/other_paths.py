@@ -1,4 +1,4 @@
-"""Paths of Adobe's interface that this subscription does not have: methods, then the path after the prefix."""
+"""Paths of Adobe's interface that this subscription lacks: methods, then the path after the prefix."""
 
 LEAD_DATABASE = """
 POST activities/external.json

@@ -1,5 +1,7 @@
 """Fields asked for, and pages: what a record shows, and how a reader goes on."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Sequence

@@ -1,5 +1,7 @@
 """Reads a request off the wire, and what `_method` makes of it."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any

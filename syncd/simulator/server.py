@@ -1,16 +1,25 @@
 """Serves a simulator over HTTP until it is told to stop."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 import asyncio
+import contextlib
 import gc
+import signal
 import socket
 import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
+import orjson
 import uvicorn
 
 from syncd.simulator import endpoints as _endpoints  # noqa: F401 - puts the endpoints on the map
 from syncd.simulator import surface, surface_machine, surface_people  # noqa: F401 - they fill it
 from syncd.simulator.options import Options
 from syncd.simulator.service import Service
+from syncd.simulator.state import load
 
 
 class PortInUse(Exception):  # noqa: N818 - its message is the whole error
@@ -27,7 +36,8 @@ def listen(options: Options) -> socket.socket:
     except OSError as problem:
         listener.close()
         raise PortInUse(
-            f"Port {options.port} on {options.host} cannot be used ({problem.strerror}); choose another with --port."
+            f"Port {options.port} on {options.host} cannot be used ({problem.strerror}); "
+            "choose another with --port."
         ) from None
     listener.listen(2048)
     return listener
@@ -38,6 +48,8 @@ def serve(options: Options) -> None:
     listener = listen(options)
     service = Service(options)
     service.surface = surface.answer
+    if options.load:
+        service.begin = lambda: load(service, orjson.loads(Path(options.load).read_bytes()))
     gc.collect()
     gc.freeze()
     config = uvicorn.Config(
@@ -54,6 +66,21 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, address: str) -> None:
         super().__init__(config)
         self._address = address
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let a signal end the server, and nothing more."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {
+            number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

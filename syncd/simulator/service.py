@@ -1,4 +1,6 @@
-"""The way of a call through the simulator: counts, faults, sizes, token, permission, limits, handler, answer."""
+"""The way of a call through the simulator: counts, faults, sizes, token, permission, limits, handler."""
+
+# ruff: noqa: D401 - what a function gives is its name
 
 import asyncio
 import gzip
@@ -42,6 +44,7 @@ class Service:
         self.codes: Counter[str] = Counter()
         self.background: set[asyncio.Task[Any]] = set()
         self.surface: Callable[[Service, Incoming], Awaitable[Answer]] | None = None
+        self.begin: Callable[[], None] = lambda: None
         self.jobs: Any = None
         self.imports: Any = None
 
@@ -82,13 +85,15 @@ class Service:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
+            if message["type"] == "lifespan.startup":
+                self.begin()
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 for task in self.background:
                     task.cancel()
                 return
 
-    async def _answer(self, incoming: Incoming, send: Send) -> None:
+    async def _answer(self, incoming: Incoming, send: Send) -> None:  # noqa: C901, PLR0912 - one way through
         if incoming.path.startswith("/_simulator/"):
             if self.surface is None:
                 raise RuntimeError("no control surface")
@@ -148,9 +153,9 @@ class Service:
         try:
             call.client = self.tokens.check(self._token(incoming))
             if route is None:
-                raise self._no_route(incoming, routes)
+                raise self._no_route(incoming, routes)  # noqa: TRY301
             if route.permissions and set(route.permissions) <= self.world.denied:
-                raise ApiError(603, "Access denied")
+                raise ApiError(603, "Access denied")  # noqa: TRY301
             entered = self.limits.enter(user)
             answer = await self._run(route, call)
         except ApiError as problem:
@@ -241,12 +246,10 @@ class Service:
             await transport.whole(send, answer)
             return
         body, headers = orjson.dumps(answer, default=str), [(b"vary", b"Accept-Encoding")]
-        if (
-            self.options.gzip
-            and len(body) >= GZIP_FROM
-            and "gzip" in incoming.headers.get("accept-encoding", "")
-        ):
-            if not incoming.path.startswith("/bulk/"):
-                body = gzip.compress(body, 1, mtime=0)
-                headers.append((b"content-encoding", b"gzip"))
+        wanted = "gzip" in incoming.headers.get("accept-encoding", "") and not incoming.path.startswith(
+            "/bulk/"
+        )
+        if self.options.gzip and wanted and len(body) >= GZIP_FROM:
+            body = gzip.compress(body, 1, mtime=0)
+            headers.append((b"content-encoding", b"gzip"))
         await transport.send_body(send, 200, JSON_TYPE, body, headers)

@@ -1,4 +1,4 @@
-"""The control surface under /_simulator/: what happened, and what a person does in Marketo's own interface."""
+"""The control surface under /_simulator/: its paths, the counts of calls, and the effects."""
 
 from collections.abc import Callable
 from typing import Any

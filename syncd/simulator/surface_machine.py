@@ -1,5 +1,7 @@
 """The machine itself, for the control surface: clock, faults, permissions, tokens, state."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 from dataclasses import asdict, fields, replace
 from typing import Any
 
@@ -19,6 +21,7 @@ FIXED = frozenset(
         "leads",
         "seed",
         "start",
+        "load",
         "history_days",
         "lists",
         "programs",

@@ -1,5 +1,7 @@
 """A whole subscription: its leads, assets, log and clock, and the record of every effect."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 import random
 from array import array
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from syncd.simulator.fields import Field, Schema
 from syncd.simulator.leads import Leads
 from syncd.simulator.member_fields import MemberSchema
 from syncd.simulator.options import Options
-from syncd.simulator.seeding import CUSTOM_CHANGE, STANDARD_CHANGE, Seeder
+from syncd.simulator.seeding import CUSTOM_CHANGE, STANDARD_CHANGE, TIER_TURN, TITLE_TURN, Seeder
 
 API = "Web service API"
 
@@ -68,6 +70,7 @@ class World:
         self.started = self.clock.now() if started is None else started
         self.random = random.Random(options.seed)  # noqa: S311 - a simulation
         self.schema = Schema()
+        self.schema.by_name["fullgreeting"].hidden = not options.nasty
         self.member_schema = MemberSchema()
         self.seeder = Seeder(self.schema, options, self.started)
         self.leads = Leads(self.schema, self.seeder)
@@ -83,8 +86,8 @@ class World:
         self.blocked = {name.lower() for name in options.blocked_fields}
         self.denied = set(options.denied)
         self.log = ActivityLog(
-            self.seeder.base, self._seeded_codes(), self._render_seeded, lag=options.commit_lag, seed=options.seed,
-            delete_days=options.delete_days, now=self.clock.now,
+            self.seeder.base, self._seeded_codes(), self._render_seeded, lag=options.commit_lag,
+            seed=options.seed, delete_days=options.delete_days, now=self.clock.now,
         )  # fmt: skip
         self.leads.index(self.schema.by_name["email"])
 
@@ -130,9 +133,9 @@ class World:
         seeder = self.seeder
         codes = [code(seeder.base, seeder.created(i), 0, i) for i in range(1, seeder.count + 1)]
         for lead in range(1, seeder.count + 1):
-            if lead % 5 == 2 and (when := seeder.standard_change(lead)):  # noqa: PLR2004 - see the seeder
+            if lead % TITLE_TURN[0] == TITLE_TURN[1] and (when := seeder.standard_change(lead)):
                 codes.append(code(seeder.base, when, STANDARD_CHANGE, lead))
-            if lead % 7 == 3:  # noqa: PLR2004 - see the seeder
+            if lead % TIER_TURN[0] == TIER_TURN[1]:
                 codes.append(code(seeder.base, seeder.custom_change(lead), CUSTOM_CHANGE, lead))
         codes += self.assets.codes(seeder)
         codes.sort()
@@ -142,7 +145,8 @@ class World:
         if kind == 0:
             return Activity(
                 guid, rest, date, kinds.NEW_LEAD, rest, self._seeded_name(rest),
-                (("Created Date", stamp(date)[:10]), ("Source Type", "List import"), ("List Name", "First Import")),
+                (("Created Date", stamp(date)[:10]), ("Source Type", "List import"),
+                 ("List Name", "First Import")),
             )  # fmt: skip
         if kind in {STANDARD_CHANGE, CUSTOM_CHANGE}:
             field = self.schema.by_name["title" if kind == STANDARD_CHANGE else "customertier"]
@@ -183,5 +187,6 @@ def change_activity(
     )
     return Activity(
         guid, lead, date, kinds.CHANGE, field.id, field.display,
-        tuple(a for a in attributes if a[1] is not None), ((field.id, field.name, before, after),), origin.campaign,
+        tuple(a for a in attributes if a[1] is not None), ((field.id, field.name, before, after),),
+        origin.campaign,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from syncd.database import migrate
-from syncd.errors import SyncdError
+from syncd.errors import Retryable, SyncdError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,5 +88,7 @@ def _first(items: Iterator[object]) -> str:
 def _tried(what: str, call: Callable[[], object]) -> Line:
     try:
         return Line(ok=True, what=what, says=str(call()))
+    except Retryable as problem:
+        return Line(ok=False, what=what, says=f"{problem}; check marketo.base_url, and the way there")
     except SyncdError as problem:
         return Line(ok=False, what=what, says=str(problem))

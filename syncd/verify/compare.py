@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from syncd import log
 from syncd.database import leads, staging, state
-from syncd.errors import WorkFailed
+from syncd.errors import Retryable, WorkFailed
 from syncd.mirror import dirty, extract
 from syncd.mirror.runs import recorded
 
@@ -95,10 +96,17 @@ def _load_all(
     names = [f.name for f in fields]
     total, done, waiting, running = 0, 0, list(spans), list[str]()
     while (waiting or running) and not feeds.clock.stopping():
-        while waiting and len(running) < extract.JOBS_AT_ONCE:
-            export = client.create_export(names, created_at=waiting.pop(0))
-            client.enqueue_export(export.id)
-            running.append(export.id)
+        try:
+            while waiting and len(running) < extract.JOBS_AT_ONCE:
+                export = client.create_export(names, created_at=waiting[0])
+                client.enqueue_export(export.id)
+                running.append(export.id)
+                waiting.pop(0)
+        except Retryable as problem:
+            if feeds.clock.stopping():
+                raise
+            # Others use the queue of exports too.
+            log.get("verify").warning("an export has to wait", error=str(problem))
         feeds.clock.sleep(feeds.conf.export_poll_seconds)
         for export_id in list(running):
             export = client.export_status(export_id)

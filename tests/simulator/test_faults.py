@@ -34,8 +34,10 @@ def exists(api: Api, email: str) -> bool:
         ("malformed", {}),
     ],
 )
-def test_phase_decides_whether_the_effect_happens(api: Api, kind: str, more: dict[str, Any], phase: str) -> None:
-    """A fault before the effect leaves nothing; one after it leaves the lead, and the caller does not know."""
+def test_phase_decides_whether_the_effect_happens(
+    api: Api, kind: str, more: dict[str, Any], phase: str
+) -> None:
+    """A fault before the effect leaves nothing; one after it leaves the lead, and the caller in doubt."""
     email = f"{kind}-{phase}-{time.time_ns()}@example.com"
     api.simulator.fault(kind, SYNC, phase=phase, **more)
     try:

@@ -67,7 +67,7 @@ def test_server_time_out_may_come_after_the_effect(start: Callable[..., Api]) ->
 
 
 def test_export_queue_and_volume(start: Callable[..., Api]) -> None:
-    """Two jobs run, ten wait or run; queue full, queued twice and the daily volume are 1029 in three texts."""
+    """Two jobs run, ten wait or run; queue full, queued twice and the day's volume are 1029 in 3 texts."""
     api = start(export_seconds=2.0, export_mb=0.01)
     path = "/bulk/v1/leads/export"
     body = {"fields": ["id", "email"], "filter": {"staticListId": 1001}}

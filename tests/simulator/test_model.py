@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.simulator.conftest import Api
 
@@ -39,7 +47,9 @@ class Model(RuleBasedStateMachine):
         self.tag = f"m{Model.runs}"
         self.known: dict[int, dict[str, Any]] = {}
         self.gone: set[int] = set()
-        self.list_id = self.api.simulator.create_list(f"Model {self.tag}-{self.api.simulator.stats()['effects']}")
+        self.list_id = self.api.simulator.create_list(
+            f"Model {self.tag}-{self.api.simulator.stats()['effects']}"
+        )
         self.members: set[int] = set()
         self.before = len(self.api.simulator.effects())
 
@@ -50,11 +60,16 @@ class Model(RuleBasedStateMachine):
         return [i for i, r in self.known.items() if r["email"] == email]
 
     def keep(self, lead: int, record: dict[str, Any]) -> None:
-        held = self.known.setdefault(lead, {f: None for f in FIELDS} | {"newsletterOptIn": False, "email": None})
+        held = self.known.setdefault(lead, dict.fromkeys(FIELDS) | {"newsletterOptIn": False, "email": None})
         for name, value in record.items():
             held[name] = False if name == "newsletterOptIn" and value is None else value
 
-    @rule(target=leads, who=WHO, record=RECORD, action=st.sampled_from(["createOrUpdate", "createOnly", "updateOnly"]))
+    @rule(
+        target=leads,
+        who=WHO,
+        record=RECORD,
+        action=st.sampled_from(["createOrUpdate", "createOnly", "updateOnly"]),
+    )
     def sync(self, who: int, record: dict[str, Any], action: str) -> Any:
         full = {"email": self.email(who), **record}
         matches = self.by_email(full["email"])
@@ -129,7 +144,9 @@ class Model(RuleBasedStateMachine):
 
     @rule(lead=leads)
     def remove_from_list(self, lead: int) -> None:
-        item = self.api.call("DELETE", f"/rest/v1/lists/{self.list_id}/leads.json", params={"id": lead})["result"][0]
+        item = self.api.call("DELETE", f"/rest/v1/lists/{self.list_id}/leads.json", params={"id": lead})[
+            "result"
+        ][0]
         code = item["reasons"][0]["code"] if "reasons" in item else item["status"]
         assert code == ("1004" if lead not in self.known else "removed" if lead in self.members else "1015")
         self.members.discard(lead)
@@ -144,7 +161,11 @@ class Model(RuleBasedStateMachine):
         everyone = sorted({*self.known, *self.gone})
         if not everyone:
             return
-        query = {"filterType": "id", "filterValues": ",".join(map(str, everyone)), "fields": ",".join(("email", *FIELDS))}
+        query = {
+            "filterType": "id",
+            "filterValues": ",".join(map(str, everyone)),
+            "fields": ",".join(("email", *FIELDS)),
+        }
         shown = {x.pop("id"): x for x in self.api.get("/rest/v1/leads.json", **query)["result"]}
         assert shown == self.known
 
@@ -179,6 +200,10 @@ def test_simulator_and_model_agree(api: Api, _: str) -> None:
     run_state_machine_as_test(
         Model,
         settings=settings(
-            max_examples=25, stateful_step_count=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+            max_examples=25,
+            stateful_step_count=25,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
         ),
     )

@@ -9,7 +9,9 @@ COOKIE = "id:287-GTJ-838%26token:_mch-marketo.com-1396310362214-46169"
 
 def test_describe_shows_the_company_name_field(api: Api) -> None:
     """Describe Lead: the printed field, with its metadata."""
-    field = next(f for f in api.get("/rest/v1/leads/describe.json")["result"] if f["rest"]["name"] == "company")
+    field = next(
+        f for f in api.get("/rest/v1/leads/describe.json")["result"] if f["rest"]["name"] == "company"
+    )
     assert field["displayName"] == "Company Name"
     assert (field["dataType"], field["length"], field["rest"]["readOnly"]) == ("string", 255, False)
 
@@ -42,16 +44,21 @@ def test_ecids_can_be_asked_for(api: Api) -> None:
 
 
 KATALDAR = [
-    {"email": f"kjashaedd-{n}@klooblept.com", "firstName": f"Kataldar-{n}", "postalCode": "04828"} for n in (1, 2, 3)
+    {"email": f"kjashaedd-{n}@klooblept.com", "firstName": f"Kataldar-{n}", "postalCode": "04828"}
+    for n in (1, 2, 3)
 ]
 
 
 def test_create_only_three(api: Api) -> None:
     """Create and Update: three Kataldars are created, in order; a second time they are skipped."""
-    first = api.post("/rest/v1/leads.json", action="createOnly", lookupField="email", input=KATALDAR)["result"]
+    first = api.post("/rest/v1/leads.json", action="createOnly", lookupField="email", input=KATALDAR)[
+        "result"
+    ]
     assert [r["status"] for r in first] == ["created"] * 3
     assert [r["id"] for r in first] == sorted(r["id"] for r in first)
-    again = api.post("/rest/v1/leads.json", action="createOnly", lookupField="email", input=KATALDAR)["result"]
+    again = api.post("/rest/v1/leads.json", action="createOnly", lookupField="email", input=KATALDAR)[
+        "result"
+    ]
     assert [r["reasons"][0]["code"] for r in again] == ["1005"] * 3
 
 
@@ -60,11 +67,23 @@ def test_schema_fields(api: Api) -> None:
     field = api.get("/rest/v1/leads/schema/fields/email.json")["result"][0]
     assert (field["displayName"], field["dataType"], field["length"]) == ("Email Address", "email", 255)
     shown = {f["name"]: f for f in api.get("/rest/v1/leads/schema/fields.json")["result"]}
-    printed = "salutation firstName middleName lastName dateOfBirth email phone mobilePhone fax title unsubscribed"
+    printed = (
+        "salutation firstName middleName lastName dateOfBirth email phone mobilePhone fax title unsubscribed"
+    )
     assert set(printed.split()) <= set(shown)
     new = [
-        {"displayName": "Acme Access Code", "name": "acmeAccessCode", "description": "Acme", "dataType": "string"},
-        {"displayName": "Acme Mail Date", "name": "acmeMailDate", "description": "Acme", "dataType": "string"},
+        {
+            "displayName": "Acme Access Code",
+            "name": "acmeAccessCode",
+            "description": "Acme",
+            "dataType": "string",
+        },
+        {
+            "displayName": "Acme Mail Date",
+            "name": "acmeMailDate",
+            "description": "Acme",
+            "dataType": "string",
+        },
     ]
     made = api.post("/rest/v1/leads/schema/fields.json", input=new)["result"]
     assert made == [{"name": f["name"], "status": "created"} for f in new]
@@ -96,7 +115,9 @@ def test_push_lead(api: Api) -> None:
         },
     ]
     about = {"source": "Cool Sales Site", "reason": "Downloaded pricing sheet", "lookupField": "email"}
-    body = api.post("/rest/v1/leads/push.json", programName="Big Blue Thing Product Launch", input=leads, **about)
+    body = api.post(
+        "/rest/v1/leads/push.json", programName="Big Blue Thing Product Launch", input=leads, **about
+    )
     assert [r["status"] for r in body["result"]] == ["created", "created"]
     assert body["warnings"] == []
     found = api.lead(body["result"][0]["id"], "leadScore", "jobTitle", "website")
@@ -143,14 +164,19 @@ def test_submit_form(api: Api) -> None:
         },
         "cookie": "id:063-GJP-217&token:_mch-marketo.com-1594662481190-60776",
     }
-    statuses = [api.post("/rest/v1/leads/submitForm.json", formId=1029, input=[record])["result"][0] for _ in "12"]
+    statuses = [
+        api.post("/rest/v1/leads/submitForm.json", formId=1029, input=[record])["result"][0] for _ in "12"
+    ]
     assert [s["status"] for s in statuses] == ["created", "updated"]
     lead = statuses[0]["id"]
     body = api.get("/rest/v1/leads.json", filterType="cookies", filterValues=record["cookie"])
     assert [x["id"] for x in body["result"]] == [lead]
     program = api.get(f"/rest/v1/leads/{lead}/programMembership.json")["result"][0]["id"]
     members = api.get(
-        f"/rest/v1/programs/{program}/members.json", filterType="leadId", filterValues=lead, fields="pMCFField"
+        f"/rest/v1/programs/{program}/members.json",
+        filterType="leadId",
+        filterValues=lead,
+        fields="pMCFField",
     )
     assert [m["pMCFField"] for m in members["result"]] == ["PMCF value"]
 

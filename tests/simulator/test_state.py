@@ -50,7 +50,9 @@ def test_deletions_are_pruned_after_two_weeks(start: Callable[..., Api]) -> None
     api.authenticate()
     assert api.feed("/deletedleads", token)[0] == []
     assert api.lead(7) is None
-    assert [i["leadId"] for i in api.feed("/leadchanges", token, fields="firstName")[0] if i.get("fields")] == [8]
+    assert [
+        i["leadId"] for i in api.feed("/leadchanges", token, fields="firstName")[0] if i.get("fields")
+    ] == [8]
     api.simulator.advance(80 * 86_400)
     api.authenticate()
     assert [i for i in api.feed("/leadchanges", token, fields="firstName")[0] if i.get("fields")] == []
@@ -93,7 +95,12 @@ def test_chained_merges(api: Api) -> None:
     ids = [{x["name"]: x["value"] for x in i["attributes"]}["Merge IDs"] for i in merges]
     assert ids == [[a], [b]]
     assert [len(i["attributes"]) for i in merges] == [4, 1]
-    assert api.sync({"id": a, "firstName": "Ghost"}, action="updateOnly", lookupField="id")[0]["reasons"][0]["code"] == "1004"
+    assert (
+        api.sync({"id": a, "firstName": "Ghost"}, action="updateOnly", lookupField="id")[0]["reasons"][0][
+            "code"
+        ]
+        == "1004"
+    )
 
 
 def test_anonymous_visitor_becomes_known_by_a_form(api: Api) -> None:
@@ -143,7 +150,10 @@ def test_dump_and_load(start: Callable[..., Api]) -> None:
     a = start(limits=False, leads=100)
     a.simulator.merge_leads(1, [2, 3])
     a.simulator.set_program_status(1001, "Visited", [4])
-    a.post("/rest/v1/leads/schema/fields.json", input=[{"name": "dumped", "displayName": "Dumped", "dataType": "date"}])
+    a.post(
+        "/rest/v1/leads/schema/fields.json",
+        input=[{"name": "dumped", "displayName": "Dumped", "dataType": "date"}],
+    )
     lead = a.new("dump@example.com", dumped="2026-01-02", firstName="Dump")
     body = {"fields": ["id", "email", "dumped"], "filter": {"staticListId": 1001}}
     job = a.post("/bulk/v1/leads/export/create.json", **body)["result"][0]["exportId"]
@@ -160,7 +170,9 @@ def test_dump_and_load(start: Callable[..., Api]) -> None:
     assert b.simulator.effects() == a.simulator.effects()
     assert b.raw("GET", f"/bulk/v1/leads/export/{job}/file.json").content == file
     token = a.since("2020-01-01T00:00:00Z")
-    assert b.feed("", token, activityTypeIds="12,13,32,104") == a.feed("", token, activityTypeIds="12,13,32,104")
+    assert b.feed("", token, activityTypeIds="12,13,32,104") == a.feed(
+        "", token, activityTypeIds="12,13,32,104"
+    )
     same = {"now": 0, "usage": 0}
     assert {**b.simulator.dump(), **same} == {**state, **same}
 

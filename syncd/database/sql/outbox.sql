@@ -1,5 +1,5 @@
 -- name: queue_sort
--- Look at rows that were inserted since: note their own keys, their shape and when they are due.
+-- Look at rows that were inserted since: note their own keys (an index entry has its limit), their shape and when they are due.
 WITH fresh AS (
     SELECT q.outbox_id, o.operation, o.payload, o.partition_name, o.not_before, o.expires_at, o.created_at,
         coalesce(o.lookup_field, CASE
@@ -10,13 +10,13 @@ WITH fresh AS (
     LIMIT :most
 ), keyed AS (
     INSERT INTO outbox_key (key, outbox_id)
-    SELECT k.key, f.outbox_id
+    SELECT k.kind || CASE WHEN length(k.name) > 500 THEN md5(k.name) ELSE k.name END, f.outbox_id
     FROM fresh f CROSS JOIN LATERAL (VALUES
-        ('lead:' || (f.payload ->> 'id')),
-        ('email:' || lower(btrim(f.payload ->> 'email'))),
-        (CASE WHEN f.lookup NOT IN ('id', 'email') THEN 'field:' || f.lookup || ':' || lower(btrim(f.payload ->> f.lookup)) END)
-    ) AS k (key)
-    WHERE k.key IS NOT NULL
+        ('lead:', f.payload ->> 'id'),
+        ('email:', lower(btrim(f.payload ->> 'email'))),
+        ('field:', CASE WHEN f.lookup NOT IN ('id', 'email') THEN f.lookup || ':' || lower(btrim(f.payload ->> f.lookup)) END)
+    ) AS k (kind, name)
+    WHERE k.name IS NOT NULL
     ON CONFLICT DO NOTHING
 )
 UPDATE outbox_queue q
@@ -54,18 +54,23 @@ WHERE q.outbox_id = h.outbox_id AND q.state = 'blocked'
     SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.outbox_id < mine.outbox_id
     WHERE mine.outbox_id = q.outbox_id);
 
+-- name: queue_runs_short
+-- Whether fewer rows are ready than a call can carry.
+SELECT count(*) < :most FROM (SELECT FROM outbox_queue WHERE state = 'ready' LIMIT :most) AS few;
+
 -- name: queue_wake
 -- Rows whose waiting time is over.
-UPDATE outbox_queue SET state = 'ready' WHERE state = 'waiting' AND due_at <= clock_timestamp();
+UPDATE outbox_queue SET state = 'ready' WHERE state = 'waiting' AND due_at <= clock_timestamp()
+RETURNING outbox_id, unknown;
 
 -- name: queue_closed
 -- Rows that are finished and whose keys have been closed for long enough.
 SELECT outbox_id FROM outbox_queue WHERE state = 'closing' AND due_at <= clock_timestamp();
 
 -- name: queue_expire
--- End rows whose time is over.
+-- End rows whose time is over; one that may have taken effect already is not called expired.
 UPDATE outbox o
-SET status = 'expired', finished_at = now(), next_attempt_at = NULL,
+SET status = CASE WHEN q.unknown THEN 'uncertain' ELSE 'expired' END, finished_at = now(), next_attempt_at = NULL,
     error_message = coalesce(o.error_message, 'it was not sent before expires_at')
 FROM outbox_queue q
 WHERE q.expires_at <= clock_timestamp() AND q.state NOT IN ('sending', 'closing') AND o.id = q.outbox_id
@@ -107,7 +112,7 @@ WHERE q.outbox_id = ANY(:ids) AND q.state = 'ready'
     SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.outbox_id < mine.outbox_id
     WHERE mine.outbox_id = q.outbox_id)
   AND NOT EXISTS (
-    SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.busy
+    SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.busy AND other.outbox_id <> mine.outbox_id
     WHERE mine.outbox_id = q.outbox_id)
 RETURNING q.outbox_id;
 

@@ -1,5 +1,7 @@
 """Bulk extract: jobs of all kinds, and the lead export's filters."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -150,7 +152,7 @@ def _by_date(world: World, name: str, start: float, end: float) -> Iterator[int]
             yield lead
 
 
-def register(kind: Kind) -> None:
+def register(kind: Kind) -> None:  # noqa: C901 - one verb after the other
     """Put the verbs of a kind of export on the map."""
     base = f"/bulk/v1/{kind.path}/export"
     KINDS[kind.path] = kind

@@ -1,5 +1,7 @@
 """Bulk extract of program members and of activities."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,7 +66,7 @@ def _programs(world: World, given: dict[str, Any]) -> list[Program]:
     return [p for p in found if p is not None]
 
 
-def member_rows(world: World, body: dict[str, Any]) -> tuple[list[str], Rows]:
+def member_rows(world: World, body: dict[str, Any]) -> tuple[list[str], Rows]:  # noqa: C901 - many filters
     """The rows of a program member export."""
     names, given = field_names(body), _filter(body, MEMBER_FILTERS)
     programs = _programs(world, given)

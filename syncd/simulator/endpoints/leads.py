@@ -1,7 +1,10 @@
 """Leads by id and by filter, sync, delete, merge, associate, partitions."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 import re
 from typing import Any
+from urllib.parse import unquote
 
 from syncd.simulator import changes
 from syncd.simulator.calls import INPUT_LIMIT, Answer, ApiError, Call, number, skipped
@@ -39,13 +42,16 @@ async def by_filter(call: Call) -> Answer:
     if not field.searchable:
         raise ApiError(1011, f"Lookup field '{name}' not supported")
     shaped = shape(world, call.many("fields"))
+    most = world.options.max_matches
+    if field.name == "leadPartitionId" and 0 < most < world.seeder.count // 64:
+        raise ApiError(1003, "Too many results match the filter")
     found: set[int] = set()
     for value in values:
         if field.name == "cookies":
             found.update(_by_cookie(call, value))
         else:
             found.update(world.leads.find(field, value))
-    if world.options.max_matches and len(found) > world.options.max_matches:
+    if most and len(found) > most:
         raise ApiError(1003, "Too many results match the filter")
     page, token = lead_page(call, found)
     return call.ok(read_leads(world, page, shaped), nextPageToken=token)
@@ -144,7 +150,7 @@ def _check_merge(call: Call, winner: int, losers: list[int]) -> None:
 @route("POST", "/rest/v1/leads/{leadId}/associate.json", *WRITE_LEAD, time_out=60)
 async def associate(call: Call) -> Answer:
     """Tie a visitor's cookie to a lead."""
-    lead, cookie = call.arg("leadId"), call.need("cookie")
+    lead, cookie = call.arg("leadId"), unquote(call.need("cookie"))
     if not COOKIE.match(cookie):
         raise ApiError(1012, f"Invalid cookie value '{cookie}'")
     if not call.world.leads.exists(lead):

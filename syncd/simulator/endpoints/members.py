@@ -1,5 +1,7 @@
 """Program members: by filter, status, data, delete, describe, and their custom fields."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 from collections.abc import Callable
 from typing import Any
 
@@ -61,7 +63,7 @@ def _fields(call: Call) -> list[tuple[Field, bool]]:
     return [f for f in found if f[0].name != "leadId"]
 
 
-def _test(call: Call) -> Test:
+def _test(call: Call) -> Test:  # noqa: C901 - one filter after the other
     kind = call.need("filterType")
     if kind == "updatedAt":
         start, end = call.moment("startAt"), call.moment("endAt")

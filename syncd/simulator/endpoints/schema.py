@@ -1,5 +1,7 @@
 """Field metadata: describe, describe2, and the lead field endpoints."""
 
+# ruff: noqa: D401 - what a function gives is its name
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,7 +81,9 @@ def _create(call: Call, record: Any) -> dict[str, Any]:
     return {"name": field.name, "status": "created"}
 
 
-def bad_field(record: dict[str, Any], names: Any, displays: set[str]) -> dict[str, Any] | None:
+def bad_field(  # noqa: PLR0911 - one rule after the other
+    record: dict[str, Any], names: Any, displays: set[str]
+) -> dict[str, Any] | None:
     """What is wrong with a new field, as a result item."""
     for attribute in ("displayName", "name", "dataType"):
         if not isinstance(record.get(attribute), str) or not record[attribute].strip():
