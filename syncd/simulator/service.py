@@ -3,6 +3,7 @@
 # ruff: noqa: D401 - what a function gives is its name
 
 import asyncio
+import contextlib
 import gzip
 import random
 import traceback
@@ -18,7 +19,7 @@ from syncd.simulator.calls import JSON_TYPE, Answer, ApiError, Call, Raw
 from syncd.simulator.faults import Fault, Faults
 from syncd.simulator.limits import Limits
 from syncd.simulator.options import Options
-from syncd.simulator.requests import Incoming, read
+from syncd.simulator.requests import Gone, Incoming, read
 from syncd.simulator.routing import ROUTES, Route
 from syncd.simulator.tokens import Tokens
 from syncd.simulator.world import World
@@ -53,11 +54,8 @@ class Service:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            incoming = await read(scope, receive)
-            try:
-                await self._answer(incoming, send)
-            except transport.Gone:
-                return
+            with contextlib.suppress(Gone):
+                await self._answer(await read(scope, receive), send)
 
     def use(self, options: Options) -> None:
         """Let other options hold from now on."""
