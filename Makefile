@@ -40,6 +40,8 @@ lock:            ## pin every dependency anew (needs uv)
 		--no-emit-index-url --no-emit-find-links -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --all-extras --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --group build -c requirements-dev.lock -o requirements-build.lock
 
 clean:           ## remove what the commands above made
 	rm -rf .venv dist .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,181 @@
+"""outbox list, show, retry, cancel, resolve."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from syncd.cli.shared import context_of
+from syncd.core.outbox import describe_call
+from syncd.database import outbox as rows
+from syncd.database.engine import Database
+from syncd.errors import ConfigError, WorkFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Verdict(StrEnum):
+    """What a person found out about a row of unknown outcome."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    RESEND = "resend"
+
+
+Ids = Annotated[list[int], typer.Argument(help="Ids of outbox rows.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help="Look after outbox rows.", no_args_is_help=True)
+    group.command("list")(list_)
+    group.command()(show)
+    group.command()(retry)
+    group.command()(cancel)
+    group.command()(resolve)
+    app.add_typer(group, name="outbox")
+
+
+def _database(context: typer.Context) -> Database:
+    return Database(context_of(context).settings().database)
+
+
+def list_(
+    context: typer.Context,
+    status: Annotated[str | None, typer.Option(help="Only rows of this status.")] = None,
+    operation: Annotated[str | None, typer.Option(help="Only rows of this operation.")] = None,
+    error_code: Annotated[str | None, typer.Option(help="Only rows with this code of Marketo.")] = None,
+    lead: Annotated[int | None, typer.Option(help="Only rows that changed this lead.")] = None,
+    most: Annotated[int, typer.Option("--limit", min=1, help="Rows at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List rows, newest first."""
+    found = rows.listed(
+        _database(context), status=status, operation=operation, error_code=error_code, lead_id=lead, most=most
+    )
+    if as_json:
+        typer.echo(_json(found))
+        return
+    table = Table("id", "operation", "status", "lead", "attempts", "code", "reason", box=None)
+    for row in found:
+        cells = (
+            row["id"],
+            row["operation"],
+            row["status"],
+            row["lead_id"],
+            row["attempts"],
+            row["error_code"],
+        )
+        table.add_row(*("" if cell is None else str(cell) for cell in cells), row["error_message"] or "")
+    Console().print(table)
+
+
+def show(
+    context: typer.Context,
+    number: Annotated[int, typer.Argument(help="Id of the row.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the call that would carry it, and send nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell a row's whole story."""
+    story = rows.story(_database(context), number)
+    if story is None:
+        raise WorkFailed(f"there is no outbox row {number}; `syncd outbox list` shows those that there are")
+    if dry_run:
+        typer.echo(
+            _json(
+                describe_call(
+                    story["row"]["operation"],
+                    story["row"]["lookup"],
+                    story["row"]["partition_name"],
+                    story["row"]["payload"],
+                )
+            )
+        )
+    elif as_json:
+        typer.echo(_json(story))
+    else:
+        for line in _told(story):
+            typer.echo(line)
+
+
+def _told(story: dict[str, Any]) -> list[str]:
+    row = story["row"]
+    lines = [
+        f"row {row['id']}: {row['operation']}, {row['status']}",
+        f"  inserted {row['created_at']} by {row['created_by']}",
+        f"  payload {orjson.dumps(row['payload']).decode()}",
+    ]
+    if row["not_before"]:
+        lines.append(f"  not to be sent before {row['not_before']}")
+    if row["expires_at"]:
+        lines.append(f"  not to be sent after {row['expires_at']}")
+    lines += [
+        f"  waits for row {blocker['outbox_id']} ({blocker['status']}), which touches the same lead"
+        for blocker in story["held_back_by"]
+    ]
+    for attempt in story["attempts"]:
+        reason = f": {attempt['error_code']} {attempt['error_message']}" if attempt["error_code"] else ""
+        call = f" in {attempt['duration_ms']} ms" if attempt["duration_ms"] is not None else ""
+        request = f", request {attempt['request_id']}" if attempt["request_id"] else ""
+        lines.append(
+            f"  attempt {attempt['number']} at {attempt['started_at']}: {attempt['outcome']}{call}{request}{reason}"
+        )
+    if row["next_attempt_at"]:
+        lines.append(f"  next attempt at {row['next_attempt_at']}")
+    if row["finished_at"]:
+        lead = f", lead {row['lead_id']}" if row["lead_id"] else ""
+        lines.append(f"  {row['status']} at {row['finished_at']}{lead}")
+    if row["status"] == "uncertain":
+        lines.append(
+            f"  look for it in Marketo, then: syncd outbox resolve {row['id']} --as succeeded|failed|resend"
+        )
+    return lines
+
+
+def retry(
+    context: typer.Context,
+    numbers: Annotated[list[int] | None, typer.Argument(help="Ids of outbox rows.")] = None,
+    error_code: Annotated[str | None, typer.Option(help="All failed rows with this code of Marketo.")] = None,
+) -> None:
+    """Queue failed, expired or cancelled rows again; waiting ones that are named go at once."""
+    if not numbers and error_code is None:
+        raise ConfigError("outbox retry: name the rows by id, or give --error-code")
+    done = rows.retry(_database(context), ids=numbers or None, error_code=error_code)
+    _say(done, numbers, "queued again", "only failed, expired, cancelled and retrying rows can be")
+
+
+def cancel(context: typer.Context, numbers: Ids) -> None:
+    """End rows that are not being sent."""
+    done = rows.cancel(_database(context), numbers)
+    _say(done, numbers, "cancelled", "rows that are being sent or are finished can't be")
+
+
+def resolve(
+    context: typer.Context,
+    numbers: Ids,
+    verdict: Annotated[Verdict, typer.Option("--as", help="succeeded, failed, or resend: send it again.")],
+    lead: Annotated[int | None, typer.Option(help="The lead that it changed, where it succeeded.")] = None,
+) -> None:
+    """Close rows of unknown outcome, now that a person has looked into Marketo."""
+    done = rows.resolve(_database(context), numbers, as_status=verdict.value, lead_id=lead)
+    _say(done, numbers, "resolved", "only uncertain rows whose keys are open again can be")
+
+
+def _say(done: Sequence[int], wanted: Sequence[int] | None, what: str, rule: str) -> None:
+    typer.echo(f"{len(done)} {'row' if len(done) == 1 else 'rows'} {what}")
+    left = sorted(set(wanted or ()) - set(done))
+    if left:
+        raise WorkFailed(f"not {what}: {', '.join(map(str, left))}; {rule}")
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()

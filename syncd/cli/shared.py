@@ -1,0 +1,101 @@
+"""What every command needs: the settings, the objects, and ways to print."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from syncd import log, settings, wiring
+from syncd.mirror.runs import no_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from syncd.mirror.runs import Progress as Teller
+    from syncd.settings import Settings
+    from syncd.wiring import App
+
+
+@dataclass
+class Context:
+    """What stands before the command's name."""
+
+    config: Path | None
+    debug: bool
+
+    def settings(self, *, service: bool = False) -> Settings:
+        """Read the settings and set up the log. Raises ConfigError.
+
+        service: log what the settings say; a command in the foreground prints its own results and
+        logs warnings only, unless the settings ask for debug.
+        """
+        loaded = settings.load(self.config)
+        quiet = not service and loaded.log.level == "info"
+        log.set_up(level="warning" if quiet else loaded.log.level, style=loaded.log.format)
+        return loaded
+
+
+def context_of(context: typer.Context) -> Context:
+    """Return what stands before the command's name."""
+    found = context.find_object(Context)
+    return found or Context(None, debug=False)
+
+
+@contextmanager
+def built(context: typer.Context, *, service: bool = False) -> Iterator[App]:
+    """Build everything from the settings, and close it at the end."""
+    with wiring.built(context_of(context).settings(service=service)) as app:
+        yield app
+
+
+def say_error(problem: object, code: int, *, debug: bool) -> int:
+    """Print one sentence to standard error; with ``debug`` the traceback too. Return the exit code."""
+    if debug:
+        traceback.print_exc()
+    typer.echo(f"syncd: {problem}", err=True)
+    return code
+
+
+@contextmanager
+def progress() -> Iterator[Teller]:
+    """Give a teller: a bar on a terminal, plain lines elsewhere, one each tenth of the way."""
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=False) as bar:
+        yield _Bar(bar)
+
+
+class _Bar:
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(what, total=total)
+        self._bar.update(self._tasks[what], completed=done, total=total)
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self._told: dict[str, int] = {}
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        tenth = done * 10 // total if total else -(done // 10_000)
+        if self._told.get(what) != tenth:
+            self._told[what] = tenth
+            typer.echo(f"{what}: {done}" + (f" of {total}" if total is not None else ""), err=True)
+
+
+__all__ = ["Context", "built", "context_of", "no_progress", "progress", "say_error"]

@@ -1,0 +1,1 @@
+"""The only room with PostgreSQL: engine, named SQL, COPY, LISTEN, locks, the ledger."""

@@ -1,0 +1,227 @@
+"""Connections and transactions.
+
+Every connection has both schemas in its search path, runs in UTC and reads what is committed, so that
+SQL needs no prefix and timestamps no thought, whatever the database's own defaults are.
+"""
+
+from __future__ import annotations
+
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from syncd.database.queries import query
+from syncd.errors import ConfigError, DatabaseProblem, WorkFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from psycopg import sql
+    from sqlalchemy import Connection, Engine, Row
+    from sqlalchemy.engine import CursorResult
+
+    from syncd import settings
+
+LOWEST_VERSION = 16
+QUEUE_LOCK, LEDGER_LOCK, MIGRATION_LOCK, LEADER_LOCK, SCHEMA_LOCK = 1, 2, 3, 4, 5
+REPLICA_CLASS, SHARED_CLASS, FEED_CLASS = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Names:
+    """What this subscription's schemas and roles are called."""
+
+    mirror: str
+    machinery: str
+    owner: str
+    reader: str
+    writer: str
+
+    @property
+    def channel(self) -> str:
+        """The NOTIFY channel that wakes the drain."""
+        return f"{self.machinery}_outbox"
+
+    def lock_class(self, kind: int) -> int:
+        """Return the first key of this subscription's advisory locks of one kind."""
+        return (zlib.crc32(f"{self.machinery}/{kind}".encode()) ^ 0x80000000) - 0x80000000
+
+    def quoted(self) -> dict[str, str]:
+        """Return what the migrations are formatted with."""
+        plain = {key: getattr(self, key) for key in ("mirror", "machinery", "owner", "reader", "writer")}
+        return {key: '"' + value + '"' for key, value in plain.items()} | {
+            "channel": self.channel,
+            "version_schema": self.machinery,
+        }
+
+
+class Transaction:
+    """One transaction; a thin hand on SQLAlchemy's connection that knows the named statements."""
+
+    def __init__(self, connection: Connection, names: Names) -> None:
+        self.connection = connection
+        self._names = names
+
+    def run(self, name: str, **values: Any) -> int:
+        """Run a named statement and return how many rows it touched."""
+        return self._execute(name, values).rowcount
+
+    def rows(self, name: str, **values: Any) -> Sequence[Row[Any]]:
+        """Run a named statement and return its rows."""
+        return self._execute(name, values).all()
+
+    def row(self, name: str, **values: Any) -> Row[Any] | None:
+        """Run a named statement and return its first row."""
+        return self._execute(name, values).first()
+
+    def scalar(self, name: str, **values: Any) -> Any:
+        """Run a named statement and return the first value of its first row."""
+        return self._execute(name, values).scalar()
+
+    def composed(self, statement: sql.Composed, values: dict[str, Any] | None = None) -> psycopg.Cursor[Any]:
+        """Run a statement that one of this room's builders made; its parameters are psycopg's."""
+        return self.raw.execute(statement, values)
+
+    def lock(self, which: int) -> None:
+        """Wait for one of this subscription's locks; it ends with the transaction."""
+        self.run("take_lock", kind=self._names.lock_class(SHARED_CLASS), which=which)
+
+    @property
+    def raw(self) -> psycopg.Connection[Any]:
+        """The driver's own connection, for COPY."""
+        connection = self.connection.connection.driver_connection
+        assert isinstance(connection, psycopg.Connection)  # noqa: S101 - the URL's driver is fixed in this file
+        return connection
+
+    def _execute(self, name: str, values: dict[str, Any]) -> CursorResult[Any]:
+        return self.connection.execute(query(name), values)
+
+
+class Database:
+    """A pool of connections to one PostgreSQL, for one subscription."""
+
+    def __init__(self, conf: settings.Database, *, application: str = "syncd") -> None:
+        """Make the pool; nothing is connected yet.
+
+        Raises ConfigError where there is no URL or it is none.
+        """
+        if conf.url is None or not conf.url.get_secret_value():
+            raise ConfigError(
+                "database.url is not set; give SYNCD_DATABASE__URL, or url or url_file under [database], such as "
+                "postgresql://user:password@host:5432/name"
+            )
+        self.names = Names(
+            conf.mirror_schema, conf.machinery_schema, conf.owner_role, conf.reader_role, conf.writer_role
+        )
+        self._conninfo = _conninfo(conf.url.get_secret_value())
+        # A lock is of use only where the statements after it see what others did before.
+        self._options = (
+            f"-csearch_path={conf.mirror_schema},{conf.machinery_schema} -ctimezone=UTC "
+            r"-cdefault_transaction_isolation=read\ committed"
+        )
+        self._application = application
+        self.engine: Engine = create_engine(
+            "postgresql+psycopg://",
+            creator=self.connect,
+            pool_size=conf.pool_size,
+            max_overflow=0,
+            pool_pre_ping=True,
+            hide_parameters=True,
+        )
+
+    @property
+    def place(self) -> str:
+        """Host and name of the database, without secrets."""
+        parts = psycopg.conninfo.conninfo_to_dict(self._conninfo)
+        return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+
+    def connect(self, *, autocommit: bool = False) -> psycopg.Connection[Any]:
+        """Open a connection outside the pool. Raises psycopg.OperationalError."""
+        return psycopg.connect(
+            self._conninfo,
+            options=self._options,
+            application_name=self._application,
+            autocommit=autocommit,
+            connect_timeout=10,
+        )
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        """Open a transaction: committed at the end of the block, rolled back by an exception.
+
+        Raises DatabaseProblem where PostgreSQL is not reached, goes away or was not migrated.
+        """
+        try:
+            with self.engine.begin() as connection:
+                yield Transaction(connection, self.names)
+        except (DBAPIError, psycopg.Error) as problem:
+            sentence = self._sentence(problem)
+            if sentence is None:
+                raise
+            raise DatabaseProblem(sentence) from problem
+
+    @contextmanager
+    def exclusive(self, feed: str) -> Iterator[None]:
+        """Hold the lock of a feed, on a session of its own that ends with the block or the process.
+
+        Raises WorkFailed where another process holds it.
+        """
+        key = (self.names.lock_class(FEED_CLASS), zlib.crc32(feed.encode()) - 0x80000000)
+        try:
+            connection = self.connect(autocommit=True)
+        except psycopg.Error as problem:
+            raise DatabaseProblem(self._sentence(problem) or str(problem)) from problem
+        with connection:
+            row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", key).fetchone()
+            if not (row and row[0]):
+                raise WorkFailed(
+                    f"another process is at the feed {feed} of this database; wait for it, or stop it"
+                )
+            yield
+
+    def _sentence(self, problem: Exception) -> str | None:
+        cause = getattr(problem, "orig", None) or problem
+        if isinstance(cause, psycopg.errors.UndefinedTable):
+            return f"the database at {self.place} has not been migrated to this version; run `syncd migrate`"
+        if isinstance(cause, psycopg.errors.InsufficientPrivilege):
+            return f"the database user may not do this at {self.place}: {_first_line(cause)}; run `syncd migrate` as it"
+        if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+            return f"PostgreSQL at {self.place} can't be used: {_first_line(cause)}; check database.url and the server"
+        return None
+
+    def version(self) -> int:
+        """Return PostgreSQL's major version. Raises DatabaseProblem below the lowest that is supported."""
+        with self.begin() as transaction:
+            version = int(transaction.scalar("server_version")) // 10_000
+        if version < LOWEST_VERSION:
+            raise DatabaseProblem(
+                f"PostgreSQL at {self.place} is version {version}; syncd needs {LOWEST_VERSION} or newer"
+            )
+        return version
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        self.engine.dispose()
+
+
+def _conninfo(url: str) -> str:
+    try:
+        made = make_url(url)
+        scheme, _, rest = made.render_as_string(hide_password=False).partition("://")
+        psycopg.conninfo.conninfo_to_dict("postgresql://" + rest)
+    except (ArgumentError, psycopg.ProgrammingError, ValueError):
+        raise ConfigError(
+            "database.url can't be read; it must look like postgresql://user:password@host:5432/name"
+        ) from None
+    if scheme.partition("+")[0] not in {"postgresql", "postgres"}:
+        raise ConfigError(f"database.url names {scheme}, and syncd needs PostgreSQL (postgresql://…)")
+    return "postgresql://" + rest
+
+
+def _first_line(problem: BaseException) -> str:
+    return str(problem).strip().split("\n", 1)[0].rstrip(".") or type(problem).__name__

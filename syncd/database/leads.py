@@ -1,0 +1,330 @@
+"""The table of leads: typed columns, upserts that write only what differs, tombstones, comparison.
+
+Pages of the API and files of bulk extracts go the same way: both are brought into the shape
+``(id text, c0 text, c1 text, …)`` and cast by the same expressions. A value that does not fit its
+column's type becomes NULL there and is kept in ``_unparsed``.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from psycopg import sql
+
+from syncd import log, metrics
+from syncd.core.fields import FieldFacts, LeadField, column_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from syncd.database.engine import Transaction
+
+# Written out, since PostgreSQL's own readers take more than Marketo sends: "yesterday", "infinity", "0x1F", "on".
+_WHOLE = r"^[+-]?\d{1,19}$"
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
+_FORMS: dict[str, str] = {
+    "bigint": _WHOLE,
+    "numeric": _NUMBER,
+    "double precision": _NUMBER,
+    "boolean": r"^(?:[Tt]rue|[Ff]alse|TRUE|FALSE|0|1)$",
+    "date": r"^\d{4}-\d\d-\d\d$",
+    "timestamptz": r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?$",
+}
+UNPARSED_NAMED = 20
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an upsert did."""
+
+    rows: int
+    unparsed: int
+    """How many of them have a value that does not fit its column."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A lead that is not the same on both sides."""
+
+    lead_id: int
+    kind: str
+    """missing (in the mirror), extra (in the mirror), or changed."""
+    fields: tuple[str, ...] = ()
+
+
+def mirrored_fields(transaction: Transaction) -> list[LeadField]:
+    """Return the fields that have a column and that Marketo still offers, the id first."""
+    return [
+        LeadField(r.name, r.column_name, r.column_type, r.exportable)
+        for r in transaction.rows("fields_mirrored")
+    ]
+
+
+def upsert_page(
+    transaction: Transaction, fields: Sequence[LeadField], records: Sequence[dict[str, Any]], *, touch: bool
+) -> Written:
+    """Write leads as a page of the API holds them; of each, the fields named here.
+
+    touch: renew ``_synced_at`` of leads that are the same too, so that an older bulk file does not
+    overwrite them.
+    """
+    if not records:
+        return Written(0, 0)
+    return _upsert(transaction, fields, _page(fields), touch=touch, older_than=None, page=_document(records))
+
+
+def upsert_staged(
+    transaction: Transaction, fields: Sequence[LeadField], table: str, *, exported_at: datetime
+) -> Written:
+    """Write the leads of a loaded bulk file, except those whose row is newer than the export."""
+    source = sql.Identifier(table)
+    return _upsert(transaction, fields, source, touch=False, older_than=exported_at, page=None)
+
+
+def apply_changes(
+    transaction: Transaction, fields: Sequence[LeadField], changes: Iterable[tuple[int, dict[str, Any]]]
+) -> None:
+    """Write what Marketo has just confirmed: for each lead, the fields that were sent and no others."""
+    known = {field.name: field for field in fields}
+    groups: defaultdict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for lead_id, record in changes:
+        names = tuple(sorted(name for name in record if name in known and name != "id"))
+        # Marketo stores an empty text as nothing.
+        values = {name: None if record[name] == "" else record[name] for name in names}
+        groups[names].append(values | {"id": lead_id})
+    for names in sorted(groups):
+        upsert_page(transaction, [known[name] for name in names], groups[names], touch=True)
+
+
+def unseen_changes(transaction: Transaction, changes: Sequence[dict[str, Any]]) -> set[int]:
+    """Return the leads of which the mirror does not show one of these changes (lead_id, name, value as text)."""
+    if not changes:
+        return set()
+    rows = transaction.rows("changes_unseen", changes=orjson.dumps(list(changes)).decode())
+    return {int(row.lead_id) for row in rows}
+
+
+def unseen_leads(transaction: Transaction, ids: Sequence[int]) -> set[int]:
+    """Return those of the leads that the mirror does not hold whole, and that nobody is about to read."""
+    return {int(row.lead_id) for row in transaction.rows("leads_unseen", ids=list(ids))} if ids else set()
+
+
+def retire(transaction: Transaction, leads: Sequence[tuple[int, int | None]]) -> int:
+    """Retire leads, each with the lead that it was merged into, if any; return how many rows changed."""
+    rows = [{"id": lead, "merged_into": winner} for lead, winner in leads]
+    return transaction.run("lead_retire", leads=orjson.dumps(rows).decode()) if rows else 0
+
+
+def compare_staged(transaction: Transaction, fields: Sequence[LeadField], table: str) -> list[Difference]:
+    """Compare a table of loaded bulk files with the whole mirror, field by field."""
+    typed = _typed(fields, sql.Identifier(table))
+    found = _differing(transaction, fields, typed, None)
+    extra = transaction.composed(
+        sql.SQL(
+            "SELECT l.id FROM lead l WHERE l._deleted_at IS NULL AND NOT EXISTS (SELECT FROM {} s WHERE s.id = l.id::text) "
+            "ORDER BY l.id"
+        ).format(sql.Identifier(table))
+    )
+    return found + [Difference(int(row[0]), "extra") for row in extra]
+
+
+def compare_page(
+    transaction: Transaction, fields: Sequence[LeadField], records: Sequence[dict[str, Any]]
+) -> list[Difference]:
+    """Compare leads as a page of the API holds them with their rows."""
+    return (
+        _differing(transaction, fields, _typed(fields, _page(fields)), _document(records)) if records else []
+    )
+
+
+def mark_staged_dirty(transaction: Transaction, table: str, reason: str) -> int:
+    """Mark every lead of a staging table dirty; return how many."""
+    return transaction.composed(
+        sql.SQL(
+            "INSERT INTO dirty_lead (lead_id, reason) SELECT DISTINCT id::bigint, %(reason)s FROM {} ORDER BY 1 "
+            "ON CONFLICT (lead_id) DO NOTHING"
+        ).format(sql.Identifier(table)),
+        {"reason": reason},
+    ).rowcount
+
+
+def _differing(
+    transaction: Transaction, fields: Sequence[LeadField], typed: sql.Composable, page: str | None
+) -> list[Difference]:
+    others = [field for field in fields if field.name != "id"]
+    pairs = [(sql.Identifier("l", f.column), sql.Identifier("t", f.column)) for f in others]
+    named = sql.SQL(", ").join(
+        sql.SQL("CASE WHEN {} IS DISTINCT FROM {} THEN {} END").format(mine, theirs, sql.Literal(f.name))
+        for (mine, theirs), f in zip(pairs, others, strict=True)
+    )
+    rows = transaction.composed(
+        sql.SQL(
+            "SELECT t.id, l.id IS NULL OR l._deleted_at IS NOT NULL AS missing, array_remove(ARRAY[{named}]::text[], NULL) "
+            "FROM ({typed}) t LEFT JOIN lead l ON l.id = t.id "
+            "WHERE l.id IS NULL OR l._deleted_at IS NOT NULL OR ({mine}, {kept}) IS DISTINCT FROM ({theirs}, t._unparsed) "
+            "ORDER BY t.id"
+        ).format(
+            # Only what concerns the fields that are compared.
+            kept=sql.SQL(
+                "(SELECT jsonb_object_agg(u.key, u.value) FROM jsonb_each(l._unparsed) u WHERE u.key = ANY({}::text[]))"
+            ).format(sql.Literal([f.name for f in others])),
+            named=named,
+            typed=typed,
+            mine=sql.SQL(", ").join(p[0] for p in pairs),
+            theirs=sql.SQL(", ").join(p[1] for p in pairs),
+        ),
+        {"page": page} if page is not None else None,
+    )
+    return [
+        Difference(int(r[0]), "missing")
+        if r[1]
+        else Difference(int(r[0]), "changed", tuple(r[2]) or ("_unparsed",))
+        for r in rows
+    ]
+
+
+def _upsert(
+    transaction: Transaction,
+    fields: Sequence[LeadField],
+    source: sql.Composable,
+    *,
+    touch: bool,
+    older_than: datetime | None,
+    page: str | None,
+) -> Written:
+    others = [field for field in fields if field.name != "id"]
+    columns = [sql.Identifier(f.column) for f in others]
+    names = sql.Literal([f.name for f in others])
+    unparsed = sql.SQL(
+        "nullif((coalesce(l._unparsed, '{{}}') - {names}::text[]) || coalesce(EXCLUDED._unparsed, '{{}}'), '{{}}')"
+    ).format(names=names)
+    mine = [sql.Identifier("l", f.column) for f in others]
+    theirs = [sql.Identifier("excluded", f.column) for f in others]
+    differs = sql.SQL(
+        "({mine}, l._deleted_at, l._unparsed) IS DISTINCT FROM ({theirs}, NULL::timestamptz, {unparsed})"
+    ).format(
+        mine=sql.SQL(", ").join([sql.Identifier("l", "id"), *mine]),
+        theirs=sql.SQL(", ").join([sql.Identifier("excluded", "id"), *theirs]),
+        unparsed=unparsed,
+    )
+    condition = sql.SQL("true") if touch else differs
+    if older_than is not None:
+        condition = sql.SQL("l._synced_at < %(older_than)s AND {}").format(differs)
+    statement = sql.SQL(
+        "WITH w AS (INSERT INTO lead AS l ({into}) SELECT {names} FROM ({typed}) t ORDER BY t.id "
+        "ON CONFLICT (id) DO UPDATE SET {sets} WHERE {condition} RETURNING l.id, l._unparsed) "
+        "SELECT count(*), count(*) FILTER (WHERE _unparsed IS NOT NULL), "
+        "(SELECT jsonb_agg(jsonb_build_array(s.id, (SELECT jsonb_agg(k) FROM jsonb_object_keys(s._unparsed) k))) "
+        "FROM (SELECT id, _unparsed FROM w WHERE _unparsed IS NOT NULL ORDER BY id LIMIT {named}) s) FROM w"
+    ).format(
+        into=sql.SQL(", ").join([sql.Identifier("id"), *columns, sql.Identifier("_unparsed")]),
+        names=sql.SQL(", ").join(
+            [sql.Identifier("t", c) for c in ["id", *(f.column for f in others), "_unparsed"]]
+        ),
+        typed=_typed(fields, source),
+        sets=sql.SQL(", ").join(
+            [sql.SQL("{c} = EXCLUDED.{c}").format(c=c) for c in columns]
+            + [
+                sql.SQL("_unparsed = {}").format(unparsed),
+                sql.SQL("_synced_at = now(), _deleted_at = NULL, _merged_into_id = NULL"),
+            ]
+        ),
+        condition=condition,
+        named=sql.Literal(UNPARSED_NAMED),
+    )
+    values: dict[str, Any] = {"older_than": older_than}
+    if page is not None:
+        values["page"] = page
+    row = transaction.composed(statement, values).fetchone()
+    assert row is not None  # noqa: S101 - an aggregate has one row
+    written = Written(int(row[0]), int(row[1]))
+    if written.unparsed:
+        metrics.UNPARSED.inc(written.unparsed)
+        log.get("database").warning(
+            "some leads have data that does not fit its column; it is kept in lead._unparsed",
+            leads=written.unparsed,
+            some=[{"lead": lead, "fields": names} for lead, names in row[2]],
+        )
+    return written
+
+
+def _page(fields: Sequence[LeadField]) -> sql.Composable:
+    """Return a JSON page as a table of text."""
+    others = [field for field in fields if field.name != "id"]
+    columns = [
+        sql.SQL("e ->> {} AS {}").format(sql.Literal(f.name), sql.Identifier(f"c{n}"))
+        for n, f in enumerate(others)
+    ]
+    return sql.SQL("(SELECT {} FROM jsonb_array_elements(%(page)s::jsonb) e)").format(
+        sql.SQL(", ").join([sql.SQL("e ->> 'id' AS id"), *columns])
+    )
+
+
+def _typed(fields: Sequence[LeadField], source: sql.Composable) -> sql.Composable:
+    """Return the source with one typed column a field, one row a lead, and what did not fit."""
+    others = [(f, sql.Identifier("s", f"c{n}")) for n, f in enumerate(f for f in fields if f.name != "id")]
+    values = [sql.SQL("{} AS {}").format(_value(f, text), sql.Identifier(f.column)) for f, text in others]
+    unparsed = _unparsed([(f, text) for f, text in others if f.column_type != "text"])
+    return sql.SQL(
+        "SELECT DISTINCT ON (s.id::bigint) {} FROM {} s WHERE s.id IS NOT NULL ORDER BY s.id::bigint"
+    ).format(sql.SQL(", ").join([sql.SQL("s.id::bigint AS id"), *values, unparsed]), source)
+
+
+def _fits(field: LeadField, text: sql.Composable) -> sql.Composable:
+    kind = field.column_type
+    return sql.SQL("({t} ~ {form} AND pg_input_is_valid({t}, {kind}))").format(
+        t=text, form=sql.Literal(_FORMS[kind]), kind=sql.Literal(kind)
+    )
+
+
+def _value(field: LeadField, text: sql.Composable) -> sql.Composable:
+    kind = field.column_type
+    if kind == "text":
+        return text
+    cast = sql.SQL("CASE WHEN {} THEN {}::{} END").format(_fits(field, text), text, sql.SQL(kind))
+    # Marketo's two ways of reading disagree about a boolean that was never set: null or false. It is false.
+    return sql.SQL("coalesce({}, false)").format(cast) if kind == "boolean" else cast
+
+
+def _unparsed(typed: Sequence[tuple[LeadField, sql.Composable]]) -> sql.Composable:
+    if not typed:
+        return sql.SQL("NULL::jsonb AS _unparsed")
+    wrong = [sql.SQL("({} IS NOT NULL AND NOT {})").format(text, _fits(f, text)) for f, text in typed]
+    pairs = [
+        sql.SQL("({}, CASE WHEN {} THEN {} END)").format(sql.Literal(f.name), bad, text)
+        for (f, text), bad in zip(typed, wrong, strict=True)
+    ]
+    return sql.SQL(
+        "CASE WHEN {any} THEN (SELECT jsonb_object_agg(v.n, v.t) FROM (VALUES {pairs}) v (n, t) WHERE v.t IS NOT NULL) "
+        "END AS _unparsed"
+    ).format(any=sql.SQL(" OR ").join(wrong), pairs=sql.SQL(", ").join(pairs))
+
+
+def _document(records: Sequence[dict[str, Any]]) -> str:
+    """Return records as JSON that PostgreSQL takes: without NUL characters, which it cannot hold."""
+    raw = orjson.dumps(records, option=orjson.OPT_NON_STR_KEYS)
+    return (raw.replace(b"\\u0000", b"") if b"\\u0000" in raw else raw).decode()
+
+
+def add_columns(transaction: Transaction, fields: Sequence[tuple[str, FieldFacts]]) -> None:
+    """Add a column for each field, with its comment."""
+    for name, facts in fields:
+        column, kind = sql.Identifier(name), column_type(facts.data_type)
+        default = " NOT NULL DEFAULT false" if kind == "boolean" else ""
+        transaction.composed(
+            sql.SQL("ALTER TABLE lead ADD COLUMN {} {}{}").format(column, sql.SQL(kind), sql.SQL(default))
+        )
+        comment_columns(transaction, [(name, facts)])
+
+
+def comment_columns(transaction: Transaction, fields: Sequence[tuple[str, FieldFacts]]) -> None:
+    """Say at each column what it is called in Marketo."""
+    for name, facts in fields:
+        text = f"{facts.display_name} (Marketo field {facts.name}, {facts.data_type})."
+        transaction.composed(
+            sql.SQL("COMMENT ON COLUMN lead.{} IS {}").format(sql.Identifier(name), sql.Literal(text))
+        )

@@ -1,0 +1,268 @@
+"""The queue behind the outbox: claim, settle, rescue.
+
+Three tables tell where a row stands: ``outbox`` (for people), ``outbox_queue`` (unfinished rows alone) and
+``outbox_key`` (every name of every lead that an unfinished row touches). All moves in the queue are
+made under one advisory lock, held for milliseconds and never across a call, so that no row can be
+missed by a move that did not see it.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from syncd.core.outbox import Claim, ClaimedRow, Settlement, Shape
+from syncd.database.engine import QUEUE_LOCK, REPLICA_CLASS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from syncd.database.engine import Database, Transaction
+
+SORT_AT_ONCE = 3000
+CALL_BYTES = 900_000
+
+
+def claim(database: Database, *, replica: int, most: int) -> Claim | None:
+    """Claim up to ``most`` rows that one call can carry; None where no row may go now.
+
+    The claim is committed before this returns: a process that dies later leaves rows in ``sending``,
+    which ``orphans`` finds.
+    """
+    with database.begin() as transaction:
+        transaction.lock(QUEUE_LOCK)
+        _tidy(transaction, most)
+        for _ in range(50):
+            candidates = _ids(transaction.rows("queue_candidates", most=most, bytes=CALL_BYTES))
+            if not candidates:
+                return None
+            transaction.run("queue_resolve", ids=candidates)
+            number = int(transaction.scalar("next_claim"))
+            won = _ids(transaction.rows("queue_claim", ids=candidates, claim=number, replica=replica))
+            if len(won) < len(candidates):
+                transaction.run("queue_demote", ids=candidates)
+            if won:
+                transaction.run("queue_busy", ids=won)
+                rows = transaction.rows("outbox_sending", claim=number)
+                return _claim(number, sorted(rows, key=lambda row: row.id))
+    return None
+
+
+def _tidy(transaction: Transaction, most: int) -> None:
+    """Wake rows that are due, end those that are over, and take in new ones where a call could not be filled."""
+    transaction.run("queue_wake")
+    closed = transaction.rows("queue_closed")
+    _reopen(transaction, [int(row.outbox_id) for row in closed if not row.finished])
+    if transaction.scalar("queue_runs_short", most=most):
+        fresh = _ids(transaction.rows("queue_sort", most=SORT_AT_ONCE))
+        if fresh:
+            transaction.run("queue_release", ids=fresh)
+    over = _ids(transaction.rows("queue_expire"))
+    finish(transaction, over + [int(row.outbox_id) for row in closed if row.finished])
+
+
+def finish(transaction: Transaction, ids: Sequence[int]) -> None:
+    """Take rows out of the queue and let those go that they held back. The queue's lock must be held."""
+    if ids:
+        keys = [row.key for row in transaction.rows("queue_keys", ids=ids)]
+        transaction.run("queue_finish", ids=ids)
+        transaction.run("queue_promote", keys=keys)
+
+
+def _reopen(transaction: Transaction, ids: Sequence[int]) -> None:
+    """Put rows that will be sent again back in line, and open their keys for whoever is first."""
+    if ids:
+        transaction.run("queue_reopen", ids=list(ids))
+        transaction.run("queue_free", ids=list(ids))
+        keys = [row.key for row in transaction.rows("queue_keys", ids=list(ids))]
+        transaction.run("queue_promote", keys=keys)
+
+
+def settle(transaction: Transaction, number: int, settlement: Settlement) -> list[int]:
+    """Write down what became of a claim's rows; return the ids of those that were still ours.
+
+    A row that was given to somebody else meanwhile (because this process was taken for dead) is left
+    to its new owner.
+    """
+    transaction.lock(QUEUE_LOCK)
+    rows = [
+        {
+            "outbox_id": v.outbox_id,
+            "outcome": v.outcome,
+            "status": v.status,
+            "lead_id": v.lead_id,
+            "result": v.result,
+            "error_code": v.error_code,
+            "error_message": v.error_message,
+            "due_in": v.due_in,
+        }
+        for v in settlement.verdicts
+    ]
+    ours = set(
+        _ids(
+            transaction.rows(
+                "settle_rows",
+                rows=_json(rows),
+                claim=number,
+                duration_ms=settlement.duration_ms,
+                endpoint=settlement.endpoint,
+                request_id=settlement.request_id,
+            )
+        )
+    )
+    mine = [v for v in settlement.verdicts if v.outbox_id in ours]
+    # Marketo may be at it still: the keys stay closed until the row is due, whether it will be sent again or not.
+    closing = [v for v in mine if v.outcome == "unknown"]
+    again = [v for v in mine if v.status in {"retrying", "pending"} and v not in closing]
+    for name, verdicts in (("queue_close", closing), ("queue_again", again)):
+        if verdicts:
+            told = [{"outbox_id": v.outbox_id, "due_in": v.due_in, "unknown": v.unknown} for v in verdicts]
+            transaction.run(name, rows=_json(told))
+    _reopen(transaction, [v.outbox_id for v in again])
+    finish(transaction, [v.outbox_id for v in mine if v.status in {"succeeded", "failed"}])
+    return sorted(ours)
+
+
+def orphans(database: Database) -> list[Claim]:
+    """Return the claims of replicas whose session has ended: what became of their calls is unknown."""
+    with database.begin() as transaction:
+        rows = transaction.rows("queue_orphans", kind=_unsigned(database.names.lock_class(REPLICA_CLASS)))
+        return [
+            _claim(number, list(group)) for number, group in groupby(rows, key=lambda row: int(row.claim))
+        ]
+
+
+def leads_by_email(database: Database, emails: Sequence[str]) -> dict[str, list[int]]:
+    """Return the living leads of the mirror by their address in lower case."""
+    found: dict[str, list[int]] = {}
+    with database.begin() as transaction:
+        for row in transaction.rows("outbox_leads_by_email", emails=list(emails)):
+            found.setdefault(row.email, []).append(int(row.id))
+    return found
+
+
+def next_due(database: Database) -> float | None:
+    """Return the seconds until the next waiting row is due; None where none waits."""
+    with database.begin() as transaction:
+        seconds = transaction.scalar("queue_next_due")
+        return None if seconds is None else float(seconds)
+
+
+def unfinished(database: Database) -> int:
+    """Return how many rows have not reached their final state."""
+    with database.begin() as transaction:
+        row = transaction.row("outbox_counts")
+        return int(row.waiting) if row else 0
+
+
+def busy(database: Database) -> bool:
+    """Tell whether a row is being sent or may be sent now."""
+    with database.begin() as transaction:
+        return bool(transaction.scalar("queue_is_busy"))
+
+
+def cancel(database: Database, ids: Sequence[int]) -> list[int]:
+    """End rows that are not being sent; return those that were ended.
+
+    A row that may have taken effect ends as ``uncertain``, and its keys stay closed for as long as before.
+    """
+    with database.begin() as transaction:
+        transaction.lock(QUEUE_LOCK)
+        ended = transaction.rows("outbox_cancel", ids=list(ids))
+        finish(transaction, [int(row.id) for row in ended if not row.closing])
+        return sorted(_ids(ended))
+
+
+def retry(database: Database, *, ids: Sequence[int] | None, error_code: str | None) -> list[int]:
+    """Queue failed, expired and cancelled rows again, and hurry waiting ones that are named; return them."""
+    with database.begin() as transaction:
+        transaction.lock(QUEUE_LOCK)
+        again = transaction.rows(
+            "outbox_retry", ids=None if ids is None else list(ids), error_code=error_code
+        )
+        transaction.run("outbox_notify", channel=database.names.channel)
+        return sorted(_ids(again))
+
+
+def resolve(database: Database, ids: Sequence[int], *, as_status: str, lead_id: int | None) -> list[int]:
+    """Close rows of unknown outcome as ``succeeded`` or ``failed``, or send them again (``resend``)."""
+    with database.begin() as transaction:
+        transaction.lock(QUEUE_LOCK)
+        if as_status == "resend":
+            resolved = transaction.rows("outbox_resend", ids=list(ids))
+            transaction.run("outbox_notify", channel=database.names.channel)
+        else:
+            resolved = transaction.rows("outbox_resolve", ids=list(ids), status=as_status, lead_id=lead_id)
+        return sorted(_ids(resolved))
+
+
+def listed(
+    database: Database,
+    *,
+    status: str | None,
+    operation: str | None,
+    error_code: str | None,
+    lead_id: int | None,
+    most: int,
+) -> list[dict[str, Any]]:
+    """Return rows for a person, newest first."""
+    with database.begin() as transaction:
+        found = transaction.rows(
+            "outbox_list",
+            status=status,
+            operation=operation,
+            error_code=error_code,
+            lead_id=lead_id,
+            most=most,
+        )
+        return [dict(row._mapping) for row in found]  # noqa: SLF001 - SQLAlchemy's documented name
+
+
+def story(database: Database, number: int) -> dict[str, Any] | None:
+    """Return a row, its attempts and the rows that hold it back; None where there is no such row."""
+    with database.begin() as transaction:
+        row = transaction.row("outbox_row", id=number)
+        if row is None:
+            return None
+        parts = {"attempts": "outbox_attempts", "held_back_by": "outbox_blockers"}
+        return {"row": dict(row._mapping)} | {  # noqa: SLF001 - SQLAlchemy's documented name
+            part: [dict(r._mapping) for r in transaction.rows(name, id=number)]  # noqa: SLF001
+            for part, name in parts.items()
+        }
+
+
+def prune(database: Database, *, days: int, most: int = 5000) -> int:
+    """Forget finished rows older than so many days, in steps; return how many."""
+    total = 0
+    while True:
+        with database.begin() as transaction:
+            gone = transaction.run("outbox_prune", days=days, most=most)
+        total += gone
+        if gone < most:
+            return total
+
+
+def _claim(number: int, rows: Sequence[Any]) -> Claim:
+    return Claim(
+        number,
+        Shape.parse(rows[0].shape),
+        tuple(
+            ClaimedRow(r.id, r.payload, r.attempts, r.unknown, r.on_unknown_outcome, float(r.age))
+            for r in rows
+        ),
+    )
+
+
+def _ids(rows: Iterable[Any]) -> list[int]:
+    return [int(row[0]) for row in rows]
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _unsigned(number: int) -> int:
+    """Return a lock's key as pg_locks shows it."""
+    return number & 0xFFFFFFFF

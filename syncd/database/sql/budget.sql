@@ -1,0 +1,42 @@
+-- name: call_state
+-- What the calls of all replicas leave room for, as of now.
+SELECT
+    count(*) FILTER (WHERE started_at > clock_timestamp() - interval '20 seconds') AS recent,
+    extract(epoch FROM min(started_at) FILTER (WHERE started_at > clock_timestamp() - interval '20 seconds')
+        + interval '20 seconds' - clock_timestamp())::float AS recent_frees_in,
+    count(*) FILTER (WHERE finished_at IS NULL AND expires_at > clock_timestamp()) AS under_way,
+    (SELECT coalesce(sum(calls), 0) FROM api_usage
+        WHERE day = (clock_timestamp() AT TIME ZONE 'America/Chicago')::date)::bigint AS today,
+    (SELECT extract(epoch FROM p.until - clock_timestamp())::float FROM quota_pause p
+        WHERE p.what = 'calls' AND p.until > clock_timestamp()) AS paused_for
+FROM api_call;
+
+-- name: call_start
+-- Lend one call, and charge it to the day.
+WITH day AS (SELECT (clock_timestamp() AT TIME ZONE 'America/Chicago')::date AS today),
+charged AS (
+    INSERT INTO api_usage (day, lane, endpoint, calls) SELECT today, :lane, :endpoint, 1 FROM day
+    ON CONFLICT (day, lane, endpoint) DO UPDATE SET calls = api_usage.calls + 1
+)
+INSERT INTO api_call (lane, endpoint, day, expires_at)
+SELECT :lane, :endpoint, today, clock_timestamp() + :holds_for * interval '1 second' FROM day
+RETURNING id;
+
+-- name: call_end
+-- Take a call back.
+UPDATE api_call SET finished_at = clock_timestamp() WHERE id = :id RETURNING lane, endpoint, day;
+
+-- name: call_correct
+-- Marketo does not charge calls that failed as a whole, and failures are counted.
+UPDATE api_usage SET calls = calls - CAST(:uncharged AS integer), errors = errors + 1
+WHERE day = :day AND lane = :lane AND endpoint = :endpoint;
+
+-- name: call_prune
+-- Forget calls that no longer count.
+DELETE FROM api_call
+WHERE started_at < clock_timestamp() - interval '1 minute' AND (finished_at IS NOT NULL OR expires_at < clock_timestamp());
+
+-- name: usage_today
+-- Spending of Marketo's present day.
+SELECT lane, endpoint, calls, errors FROM api_usage
+WHERE day = (now() AT TIME ZONE 'America/Chicago')::date ORDER BY lane, endpoint;

@@ -1,0 +1,203 @@
+-- name: fields_mirrored
+-- The fields that have a column and that Marketo still offers, the id first.
+SELECT f.name, f.column_name, replace(format_type(a.atttypid, NULL), 'timestamp with time zone', 'timestamptz') AS column_type,
+    f.data_type <> 'formula' AS exportable
+FROM lead_field f
+JOIN pg_attribute a ON a.attrelid = to_regclass('lead') AND a.attname = f.column_name AND NOT a.attisdropped
+WHERE f._removed_at IS NULL
+ORDER BY f.name <> 'id', f.name;
+
+-- name: fields_known
+-- All fields that were ever seen.
+SELECT * FROM lead_field ORDER BY name;
+
+-- name: field_columns
+-- The columns of the table of leads.
+SELECT a.attname AS name FROM pg_attribute a
+WHERE a.attrelid = to_regclass('lead') AND a.attnum > 0 AND NOT a.attisdropped;
+
+-- name: field_put
+-- Write what Marketo says of its fields; only what differs.
+INSERT INTO lead_field AS f (name, column_name, display_name, data_type, description, length, marketo_id, read_only, updateable,
+    searchable, hidden, sensitive, custom, crm_managed, api_created, html_encoded_in_email)
+SELECT name, column_name, display_name, data_type, description, length, marketo_id, read_only, updateable,
+    searchable, hidden, sensitive, custom, crm_managed, api_created, html_encoded_in_email
+FROM jsonb_to_recordset(CAST(:fields AS jsonb)) AS t (name text, column_name text, display_name text, data_type text, description text,
+    length integer, marketo_id bigint, read_only boolean, updateable boolean, searchable boolean, hidden boolean, sensitive boolean,
+    custom boolean, crm_managed boolean, api_created boolean, html_encoded_in_email boolean)
+ON CONFLICT (name) DO UPDATE SET
+    display_name = EXCLUDED.display_name, data_type = EXCLUDED.data_type, description = EXCLUDED.description,
+    length = EXCLUDED.length, marketo_id = EXCLUDED.marketo_id, read_only = EXCLUDED.read_only, updateable = EXCLUDED.updateable,
+    searchable = EXCLUDED.searchable, hidden = EXCLUDED.hidden, sensitive = EXCLUDED.sensitive, custom = EXCLUDED.custom,
+    crm_managed = EXCLUDED.crm_managed, api_created = EXCLUDED.api_created,
+    html_encoded_in_email = EXCLUDED.html_encoded_in_email, _removed_at = NULL
+WHERE (f.display_name, f.data_type, f.description, f.length, f.marketo_id, f.read_only, f.updateable, f.searchable, f.hidden,
+        f.sensitive, f.custom, f.crm_managed, f.api_created, f.html_encoded_in_email, f._removed_at)
+    IS DISTINCT FROM (EXCLUDED.display_name, EXCLUDED.data_type, EXCLUDED.description, EXCLUDED.length, EXCLUDED.marketo_id,
+        EXCLUDED.read_only, EXCLUDED.updateable, EXCLUDED.searchable, EXCLUDED.hidden, EXCLUDED.sensitive, EXCLUDED.custom,
+        EXCLUDED.crm_managed, EXCLUDED.api_created, EXCLUDED.html_encoded_in_email, NULL::timestamptz);
+
+-- name: field_gone
+-- Fields that Marketo no longer offers; their columns stay.
+UPDATE lead_field SET _removed_at = now() WHERE _removed_at IS NULL AND NOT name = ANY(:names) RETURNING name;
+
+-- name: lead_retire
+-- Retire leads and keep their rows; a lead that was never mirrored gets one, so that no older file brings it back.
+INSERT INTO lead AS l (id, _deleted_at, _merged_into_id)
+SELECT id, now(), max(merged_into) FROM jsonb_to_recordset(CAST(:leads AS jsonb)) AS t (id bigint, merged_into bigint)
+GROUP BY id ORDER BY id
+ON CONFLICT (id) DO UPDATE SET
+    _deleted_at = coalesce(l._deleted_at, now()), _synced_at = now(), _merged_into_id = coalesce(EXCLUDED._merged_into_id, l._merged_into_id)
+WHERE l._deleted_at IS NULL OR l._merged_into_id IS DISTINCT FROM coalesce(EXCLUDED._merged_into_id, l._merged_into_id);
+
+-- name: changes_unseen
+-- The leads of which the mirror does not show one of these changes. Booleans are spelt True there, true here.
+SELECT DISTINCT c.lead_id
+FROM jsonb_to_recordset(CAST(:changes AS jsonb)) AS c (lead_id bigint, name text, value text)
+LEFT JOIN lead l ON l.id = c.lead_id AND l._deleted_at IS NULL
+LEFT JOIN lead_field f ON f.name = c.name AND f._removed_at IS NULL
+CROSS JOIN LATERAL (SELECT to_jsonb(l) -> f.column_name AS now) AS v
+WHERE l.id IS NULL OR f.name IS NULL OR l._unparsed ? c.name
+   OR CASE jsonb_typeof(v.now) WHEN 'boolean' THEN lower(c.value) ELSE c.value END IS DISTINCT FROM v.now #>> '{}';
+
+-- name: leads_unseen
+-- Leads that the mirror does not hold whole and that are not in the dirty set.
+SELECT i.lead_id FROM unnest(CAST(:ids AS bigint[])) AS i (lead_id)
+WHERE NOT EXISTS (SELECT FROM lead l WHERE l.id = i.lead_id AND l._deleted_at IS NULL AND l.created_at IS NOT NULL)
+  AND NOT EXISTS (SELECT FROM dirty_lead d WHERE d.lead_id = i.lead_id);
+
+-- name: lead_purge
+-- Forget retired leads, once no file that is still to be loaded could bring them back.
+DELETE FROM lead WHERE _deleted_at IS NOT NULL AND NOT EXISTS (SELECT FROM backfill_window WHERE state <> 'done');
+
+-- name: lead_count
+-- Living leads and tombstones.
+SELECT count(*) FILTER (WHERE _deleted_at IS NULL) AS living, count(*) FILTER (WHERE _deleted_at IS NOT NULL) AS retired,
+    count(*) FILTER (WHERE _unparsed IS NOT NULL) AS unparsed
+FROM lead;
+
+-- name: lead_living
+-- Which of these leads are alive in the mirror.
+SELECT id FROM lead WHERE id = ANY(:ids) AND _deleted_at IS NULL;
+
+-- name: lead_ids_after
+-- Ids of living leads, a page at a time.
+SELECT id FROM lead WHERE id > :after AND _deleted_at IS NULL ORDER BY id LIMIT :most;
+
+-- name: windows_plan
+-- Plan windows, newest first; those that are planned already stay as they are.
+INSERT INTO backfill_window (starts_at, ends_at)
+SELECT starts_at, ends_at FROM jsonb_to_recordset(CAST(:windows AS jsonb)) AS w (starts_at timestamptz, ends_at timestamptz)
+ORDER BY starts_at DESC
+ON CONFLICT DO NOTHING;
+
+-- name: windows_all_again
+-- There are new fields: every window is loaded again.
+UPDATE backfill_window SET state = 'planned', export_id = NULL, exported_at = NULL, finished_at = NULL;
+
+-- name: windows_loading
+-- Whether a bulk file is under way, which must not overwrite what is read meanwhile.
+SELECT EXISTS (SELECT FROM backfill_window WHERE state IN ('created', 'queued'));
+
+-- name: windows_forget
+-- A new full backfill begins.
+DELETE FROM backfill_window;
+
+-- name: windows
+-- All windows, in the order in which they are loaded.
+SELECT * FROM backfill_window ORDER BY starts_at DESC;
+
+-- name: window_created
+-- A job exists for the window.
+UPDATE backfill_window SET state = 'created', export_id = :export_id WHERE id = :id;
+
+-- name: window_queued
+-- The job of the window was started; the moment before it is kept.
+UPDATE backfill_window SET state = 'queued', exported_at = :exported_at WHERE id = :id;
+
+-- name: window_again
+-- The job of the window came to nothing.
+UPDATE backfill_window SET state = 'planned', export_id = NULL, exported_at = NULL WHERE id = :id;
+
+-- name: window_done
+-- The window's leads are in the mirror.
+UPDATE backfill_window
+SET state = 'done', rows = :rows, bytes = :bytes, checksum = :checksum, unparsed = :unparsed, finished_at = now()
+WHERE id = :id;
+
+-- name: database_now
+-- The server's present moment.
+SELECT clock_timestamp();
+
+-- name: partition_put
+-- Write the lead partitions; only what differs, and note those that are gone.
+WITH listed AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS t (id bigint, name text, description text)
+), gone AS (
+    UPDATE lead_partition SET _removed_at = now(), _synced_at = now()
+    WHERE _removed_at IS NULL AND id NOT IN (SELECT id FROM listed)
+)
+INSERT INTO lead_partition AS p (id, name, description) SELECT id, name, description FROM listed
+ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, description = EXCLUDED.description, _synced_at = now(), _removed_at = NULL
+WHERE (p.name, p.description, p._removed_at) IS DISTINCT FROM (EXCLUDED.name, EXCLUDED.description, NULL::timestamptz);
+
+-- name: static_list_put
+-- Write the static lists; only what differs, and note those that are gone.
+WITH listed AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS t (id bigint, name text, description text, program_name text,
+        workspace_name text, created_at timestamptz, updated_at timestamptz)
+), gone AS (
+    UPDATE static_list SET _removed_at = now(), _synced_at = now() WHERE _removed_at IS NULL AND id NOT IN (SELECT id FROM listed)
+)
+INSERT INTO static_list AS s (id, name, description, program_name, workspace_name, created_at, updated_at)
+SELECT id, name, description, program_name, workspace_name, created_at, updated_at FROM listed
+ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, description = EXCLUDED.description, program_name = EXCLUDED.program_name,
+    workspace_name = EXCLUDED.workspace_name, created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at,
+    _synced_at = now(), _removed_at = NULL
+WHERE (s.name, s.description, s.program_name, s.workspace_name, s.created_at, s.updated_at, s._removed_at) IS DISTINCT FROM
+    (EXCLUDED.name, EXCLUDED.description, EXCLUDED.program_name, EXCLUDED.workspace_name, EXCLUDED.created_at, EXCLUDED.updated_at,
+        NULL::timestamptz);
+
+-- name: program_put
+-- Write the programs; only what differs, and note those that are gone.
+WITH listed AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS t (id bigint, name text, description text, type text, channel text,
+        status text, workspace text, url text, created_at timestamptz, updated_at timestamptz)
+), gone AS (
+    UPDATE program SET _removed_at = now(), _synced_at = now() WHERE _removed_at IS NULL AND id NOT IN (SELECT id FROM listed)
+)
+INSERT INTO program AS p (id, name, description, type, channel, status, workspace, url, created_at, updated_at)
+SELECT id, name, description, type, channel, status, workspace, url, created_at, updated_at FROM listed
+ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, description = EXCLUDED.description, type = EXCLUDED.type,
+    channel = EXCLUDED.channel, status = EXCLUDED.status, workspace = EXCLUDED.workspace, url = EXCLUDED.url,
+    created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at, _synced_at = now(), _removed_at = NULL
+WHERE (p.name, p.description, p.type, p.channel, p.status, p.workspace, p.url, p.created_at, p.updated_at, p._removed_at)
+    IS DISTINCT FROM (EXCLUDED.name, EXCLUDED.description, EXCLUDED.type, EXCLUDED.channel, EXCLUDED.status, EXCLUDED.workspace,
+        EXCLUDED.url, EXCLUDED.created_at, EXCLUDED.updated_at, NULL::timestamptz);
+
+-- name: smart_campaign_put
+-- Write the smart campaigns; only what differs, and note those that are gone.
+WITH listed AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS t (id bigint, name text, description text, type text, status text,
+        is_active boolean, is_requestable boolean, workspace text, created_at timestamptz, updated_at timestamptz)
+), gone AS (
+    UPDATE smart_campaign SET _removed_at = now(), _synced_at = now()
+    WHERE _removed_at IS NULL AND id NOT IN (SELECT id FROM listed)
+)
+INSERT INTO smart_campaign AS c (id, name, description, type, status, is_active, is_requestable, workspace, created_at, updated_at)
+SELECT id, name, description, type, status, is_active, is_requestable, workspace, created_at, updated_at FROM listed
+ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, description = EXCLUDED.description, type = EXCLUDED.type,
+    status = EXCLUDED.status, is_active = EXCLUDED.is_active, is_requestable = EXCLUDED.is_requestable,
+    workspace = EXCLUDED.workspace, created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at,
+    _synced_at = now(), _removed_at = NULL
+WHERE (c.name, c.description, c.type, c.status, c.is_active, c.is_requestable, c.workspace, c.created_at, c.updated_at,
+        c._removed_at)
+    IS DISTINCT FROM (EXCLUDED.name, EXCLUDED.description, EXCLUDED.type, EXCLUDED.status, EXCLUDED.is_active,
+        EXCLUDED.is_requestable, EXCLUDED.workspace, EXCLUDED.created_at, EXCLUDED.updated_at, NULL::timestamptz);
+
+-- name: asset_count
+-- How many assets of each kind the mirror holds.
+SELECT (SELECT count(*) FROM lead_partition WHERE _removed_at IS NULL) AS partitions,
+    (SELECT count(*) FROM static_list WHERE _removed_at IS NULL) AS lists,
+    (SELECT count(*) FROM program WHERE _removed_at IS NULL) AS programs,
+    (SELECT count(*) FROM smart_campaign WHERE _removed_at IS NULL) AS campaigns;

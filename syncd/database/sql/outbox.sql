@@ -1,0 +1,333 @@
+-- name: queue_sort
+-- Look at rows that were inserted since: note their own keys (an index entry has its limit), their shape and when they are due.
+WITH fresh AS (
+    SELECT q.outbox_id, o.operation, o.payload, o.partition_name, o.not_before, o.expires_at, o.created_at,
+        coalesce(o.lookup_field, CASE
+            WHEN o.operation IN ('update_only', 'delete') AND o.payload ? 'id' THEN 'id' ELSE 'email' END) AS lookup
+    FROM outbox_queue q JOIN outbox o ON o.id = q.outbox_id
+    WHERE q.state = 'new'
+    ORDER BY q.outbox_id
+    LIMIT :most
+), keyed AS (
+    INSERT INTO outbox_key (key, outbox_id)
+    SELECT k.kind || CASE WHEN length(k.name) > 500 THEN md5(k.name) ELSE k.name END, f.outbox_id
+    FROM fresh f CROSS JOIN LATERAL (VALUES
+        ('lead:', f.payload ->> 'id'),
+        ('email:', lower(btrim(f.payload ->> 'email'))),
+        ('field:', CASE WHEN f.lookup NOT IN ('id', 'email') THEN f.lookup || ':' || lower(btrim(f.payload ->> f.lookup)) END)
+    ) AS k (kind, name)
+    WHERE k.name IS NOT NULL
+    ON CONFLICT DO NOTHING
+)
+UPDATE outbox_queue q
+SET state = 'blocked',
+    shape = jsonb_build_array(f.operation, f.lookup, f.partition_name)::text,
+    bytes = octet_length(f.payload::text) + 2,
+    due_at = coalesce(f.not_before, f.created_at),
+    expires_at = f.expires_at
+FROM fresh f
+WHERE q.outbox_id = f.outbox_id
+RETURNING q.outbox_id;
+
+-- name: queue_release
+-- Let those of the rows go that no earlier unfinished row holds back.
+UPDATE outbox_queue q
+SET state = CASE WHEN q.due_at <= clock_timestamp() THEN 'ready' ELSE 'waiting' END
+WHERE q.outbox_id = ANY(:ids) AND q.state = 'blocked'
+  AND NOT EXISTS (
+    SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.outbox_id < mine.outbox_id
+    WHERE mine.outbox_id = q.outbox_id);
+
+-- name: queue_promote
+-- After keys became free: let the first row of each of them go, where it is the first of all its keys.
+WITH heads AS (
+    SELECT DISTINCT h.outbox_id
+    FROM unnest(CAST(:keys AS text[])) AS freed (key)
+    CROSS JOIN LATERAL (
+        SELECT k.outbox_id FROM outbox_key k WHERE k.key = freed.key ORDER BY k.outbox_id LIMIT 1) AS h
+)
+UPDATE outbox_queue q
+SET state = CASE WHEN q.due_at <= clock_timestamp() THEN 'ready' ELSE 'waiting' END
+FROM heads h
+WHERE q.outbox_id = h.outbox_id AND q.state = 'blocked'
+  AND NOT EXISTS (
+    SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.outbox_id < mine.outbox_id
+    WHERE mine.outbox_id = q.outbox_id);
+
+-- name: queue_runs_short
+-- Whether fewer rows are ready than a call can carry.
+SELECT count(*) < :most FROM (SELECT FROM outbox_queue WHERE state = 'ready' LIMIT :most) AS few;
+
+-- name: queue_wake
+-- Rows whose waiting time is over.
+UPDATE outbox_queue SET state = 'ready' WHERE state = 'waiting' AND due_at <= clock_timestamp();
+
+-- name: queue_closed
+-- Rows whose keys have been closed for long enough, and whether they are finished.
+SELECT q.outbox_id, o.finished_at IS NOT NULL AS finished
+FROM outbox_queue q JOIN outbox o ON o.id = q.outbox_id
+WHERE q.state = 'closing' AND q.due_at <= clock_timestamp();
+
+-- name: queue_expire
+-- End rows whose time is over; one that may have taken effect already is not called expired.
+UPDATE outbox o
+SET status = CASE WHEN q.unknown THEN 'uncertain' ELSE 'expired' END, finished_at = now(), next_attempt_at = NULL,
+    error_message = coalesce(o.error_message, 'it was not sent before expires_at')
+FROM outbox_queue q
+WHERE q.expires_at <= clock_timestamp() AND q.state NOT IN ('sending', 'closing') AND o.id = q.outbox_id
+RETURNING o.id;
+
+-- name: queue_candidates
+-- The rows that could share the next call: of the shape of the earliest row that is ready.
+SELECT outbox_id
+FROM (
+    SELECT outbox_id, sum(bytes) OVER (ORDER BY outbox_id) AS total, row_number() OVER (ORDER BY outbox_id) AS place
+    FROM (
+        SELECT q.outbox_id, q.bytes FROM outbox_queue q
+        WHERE q.state = 'ready'
+          AND q.shape = (SELECT f.shape FROM outbox_queue f WHERE f.state = 'ready' ORDER BY f.outbox_id LIMIT 1)
+        ORDER BY q.outbox_id
+        LIMIT :most) AS first_rows
+) AS counted
+WHERE total <= :bytes OR place = 1
+ORDER BY outbox_id;
+
+-- name: queue_resolve
+-- Add the other names of the leads that these rows touch, as the mirror knows them now.
+INSERT INTO outbox_key (key, outbox_id)
+SELECT 'lead:' || l.id, k.outbox_id
+FROM outbox_key k JOIN lead l ON lower(l.email) = CASE WHEN k.key LIKE 'email:%' THEN substr(k.key, 7) END
+WHERE k.outbox_id = ANY(:ids) AND l._deleted_at IS NULL
+UNION
+SELECT 'email:' || lower(btrim(l.email)), k.outbox_id
+FROM outbox_key k JOIN lead l ON l.id = CASE WHEN k.key LIKE 'lead:%' THEN substr(k.key, 6)::bigint END
+WHERE k.outbox_id = ANY(:ids) AND l.email <> ''
+ON CONFLICT DO NOTHING;
+
+-- name: queue_claim
+-- Claim those of the candidates whose keys nobody holds: no earlier unfinished row, no row being sent.
+UPDATE outbox_queue q
+SET state = 'sending', claim = :claim, replica = :replica, claimed_at = clock_timestamp()
+WHERE q.outbox_id = ANY(:ids) AND q.state = 'ready'
+  AND NOT EXISTS (
+    SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.outbox_id < mine.outbox_id
+    WHERE mine.outbox_id = q.outbox_id)
+  AND NOT EXISTS (
+    SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.busy AND other.outbox_id <> mine.outbox_id
+    WHERE mine.outbox_id = q.outbox_id)
+RETURNING q.outbox_id;
+
+-- name: queue_demote
+-- Candidates that turned out to be held back.
+UPDATE outbox_queue SET state = 'blocked' WHERE outbox_id = ANY(:ids) AND state = 'ready';
+
+-- name: queue_busy
+-- Close the keys of rows that are about to be sent.
+UPDATE outbox_key SET busy = true WHERE outbox_id = ANY(:ids);
+
+-- name: outbox_sending
+-- Mark the claimed rows and return what the call needs.
+UPDATE outbox o
+SET status = 'sending', attempts = o.attempts + 1, first_sent_at = coalesce(o.first_sent_at, clock_timestamp()),
+    next_attempt_at = NULL
+FROM outbox_queue q
+WHERE q.claim = :claim AND q.state = 'sending' AND o.id = q.outbox_id
+RETURNING o.id, o.operation, o.payload, q.shape, o.attempts, q.unknown, o.on_unknown_outcome, 0.0 AS age;
+
+-- name: next_claim
+-- Number of the next claim.
+SELECT nextval('outbox_claim');
+
+-- name: outbox_leads_by_email
+-- Which living leads of the mirror bear these addresses.
+SELECT lower(email) AS email, id FROM lead WHERE lower(email) = ANY(:emails) AND _deleted_at IS NULL;
+
+-- name: queue_next_due
+-- Seconds until the next waiting row is due, below 0 where one is; NULL where nothing waits.
+SELECT extract(epoch FROM min(due_at) - clock_timestamp()) FROM outbox_queue WHERE state IN ('waiting', 'closing');
+
+-- name: queue_is_busy
+-- Whether a row is being sent or may be sent now.
+SELECT EXISTS (SELECT FROM outbox_queue
+    WHERE state IN ('new', 'ready', 'sending') OR state IN ('waiting', 'closing') AND due_at <= clock_timestamp());
+
+-- name: queue_orphans
+-- Rows that a replica was sending when its session ended.
+SELECT o.id, o.operation, o.payload, q.shape, o.attempts, q.unknown, o.on_unknown_outcome, q.claim,
+    extract(epoch FROM clock_timestamp() - q.claimed_at)::float AS age
+FROM outbox_queue q JOIN outbox o ON o.id = q.outbox_id
+WHERE q.state = 'sending' AND NOT EXISTS (
+    SELECT FROM pg_locks l
+    WHERE l.locktype = 'advisory' AND l.classid = CAST(:kind AS oid) AND l.objid = CAST(q.replica AS oid) AND l.objsubid = 2 AND l.granted
+      AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+ORDER BY q.claim, o.id;
+
+-- name: settle_rows
+-- Write down what became of the rows of one claim, and each attempt; rows that are no longer ours are left alone.
+WITH told AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS t (outbox_id bigint, outcome text, status text, lead_id bigint,
+        result jsonb, error_code text, error_message text, due_in double precision)
+), mine AS (
+    SELECT t.*, q.claim, q.replica, q.claimed_at, o.attempts
+    FROM told t
+    JOIN outbox_queue q ON q.outbox_id = t.outbox_id AND q.claim = :claim AND q.state = 'sending'
+    JOIN outbox o ON o.id = t.outbox_id
+), noted AS (
+    INSERT INTO outbox_attempt (outbox_id, number, claim, replica, started_at, finished_at, duration_ms, outcome, endpoint,
+        request_id, error_code, error_message)
+    SELECT outbox_id, attempts, claim, replica, claimed_at, clock_timestamp(), CAST(:duration_ms AS integer), outcome,
+        CAST(:endpoint AS text), CAST(:request_id AS text), error_code, error_message
+    FROM mine
+    WHERE outcome <> 'not_sent'
+    ON CONFLICT (outbox_id, number) DO NOTHING
+)
+UPDATE outbox o
+SET status = m.status,
+    attempts = o.attempts - (m.outcome = 'not_sent')::integer,
+    first_sent_at = CASE WHEN m.outcome = 'not_sent' AND o.attempts = 1 THEN NULL ELSE o.first_sent_at END,
+    lead_id = coalesce(m.lead_id, o.lead_id),
+    result = coalesce(m.result, o.result),
+    error_code = m.error_code,
+    error_message = m.error_message,
+    request_id = coalesce(CAST(:request_id AS text), o.request_id),
+    next_attempt_at = CASE WHEN m.status = 'retrying' THEN clock_timestamp() + m.due_in * interval '1 second' END,
+    finished_at = CASE WHEN m.status NOT IN ('pending', 'retrying') THEN now() END
+FROM mine m
+WHERE o.id = m.outbox_id
+RETURNING o.id;
+
+-- name: queue_keys
+-- The keys of some rows.
+SELECT DISTINCT key FROM outbox_key WHERE outbox_id = ANY(:ids);
+
+-- name: queue_finish
+-- Forget rows that are done; their keys go with them.
+DELETE FROM outbox_queue WHERE outbox_id = ANY(:ids);
+
+-- name: queue_again
+-- Take note of when rows will be sent again, and that nobody is sending them.
+UPDATE outbox_queue q
+SET state = 'blocked', claim = NULL, replica = NULL, claimed_at = NULL, unknown = q.unknown OR t.unknown,
+    due_at = clock_timestamp() + t.due_in * interval '1 second'
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS t (outbox_id bigint, due_in double precision, unknown boolean)
+WHERE q.outbox_id = t.outbox_id;
+
+-- name: queue_reopen
+-- Put rows back in line.
+UPDATE outbox_queue SET state = 'blocked' WHERE outbox_id = ANY(:ids);
+
+-- name: queue_free
+-- Open the keys of rows that are no longer being sent.
+UPDATE outbox_key SET busy = false WHERE outbox_id = ANY(:ids) AND busy;
+
+-- name: queue_close
+-- Rows whose outcome is not known: their keys stay closed for a while.
+UPDATE outbox_queue q
+SET state = 'closing', claim = NULL, replica = NULL, claimed_at = NULL, unknown = q.unknown OR t.unknown,
+    due_at = clock_timestamp() + t.due_in * interval '1 second'
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS t (outbox_id bigint, due_in double precision, unknown boolean)
+WHERE q.outbox_id = t.outbox_id;
+
+-- name: outbox_counts
+-- How many rows stand where, and how old the oldest unfinished one is.
+SELECT
+    count(*) FILTER (WHERE status IN ('pending', 'retrying', 'sending')) AS waiting,
+    count(*) FILTER (WHERE status = 'retrying') AS retrying,
+    count(*) FILTER (WHERE status = 'sending') AS sending,
+    extract(epoch FROM now() - min(created_at) FILTER (WHERE finished_at IS NULL))::float AS oldest_seconds,
+    (SELECT count(*) FROM outbox WHERE status = 'failed') AS failed,
+    (SELECT count(*) FROM outbox WHERE status = 'uncertain') AS uncertain
+FROM outbox WHERE finished_at IS NULL;
+
+-- name: outbox_list
+-- Rows for a person, newest first.
+SELECT o.id, o.operation, o.status, o.lead_id, o.error_code, o.error_message, o.attempts, o.next_attempt_at, o.created_at,
+    o.created_by, o.finished_at
+FROM outbox o
+WHERE (CAST(:status AS text) IS NULL OR o.status = :status)
+  AND (CAST(:operation AS text) IS NULL OR o.operation = :operation)
+  AND (CAST(:error_code AS text) IS NULL OR o.error_code = :error_code)
+  AND (CAST(:lead_id AS bigint) IS NULL OR o.lead_id = :lead_id)
+ORDER BY o.id DESC
+LIMIT :most;
+
+-- name: outbox_row
+-- One row, whole.
+SELECT o.*, q.state AS queue_state, q.due_at, q.unknown, coalesce(o.lookup_field, CASE
+    WHEN o.operation IN ('update_only', 'delete') AND o.payload ? 'id' THEN 'id' ELSE 'email' END) AS lookup
+FROM outbox o LEFT JOIN outbox_queue q ON q.outbox_id = o.id
+WHERE o.id = :id;
+
+-- name: outbox_attempts
+-- The attempts of one row.
+SELECT * FROM outbox_attempt WHERE outbox_id = :id ORDER BY number;
+
+-- name: outbox_blockers
+-- The earlier unfinished rows that hold a row back.
+SELECT DISTINCT other.outbox_id, o.status
+FROM outbox_key mine
+JOIN outbox_key other ON other.key = mine.key AND other.outbox_id < mine.outbox_id
+JOIN outbox o ON o.id = other.outbox_id
+WHERE mine.outbox_id = :id
+ORDER BY other.outbox_id
+LIMIT 5;
+
+-- name: outbox_retry
+-- Queue rows again that failed, expired or were cancelled; and rows that wait for their next attempt at once.
+WITH chosen AS (
+    SELECT o.id, o.finished_at IS NOT NULL AS finished FROM outbox o
+    WHERE (CAST(:ids AS bigint[]) IS NULL OR o.id = ANY(:ids))
+      AND (CAST(:error_code AS text) IS NULL OR o.error_code = :error_code)
+      AND (o.status IN ('failed', 'expired', 'cancelled') OR o.status = 'retrying' AND CAST(:ids AS bigint[]) IS NOT NULL
+        AND EXISTS (SELECT FROM outbox_queue q WHERE q.outbox_id = o.id AND q.state = 'waiting'))
+      AND (o.expires_at IS NULL OR o.expires_at > now())
+    FOR UPDATE OF o
+), queued AS (
+    INSERT INTO outbox_queue (outbox_id) SELECT id FROM chosen WHERE finished
+), hurried AS (
+    UPDATE outbox_queue q SET due_at = now() FROM chosen c WHERE q.outbox_id = c.id AND NOT c.finished AND q.state = 'waiting'
+)
+UPDATE outbox o
+SET status = CASE WHEN c.finished THEN 'pending' ELSE o.status END, finished_at = NULL,
+    next_attempt_at = CASE WHEN c.finished THEN NULL ELSE now() END
+FROM chosen c WHERE o.id = c.id
+RETURNING o.id;
+
+-- name: outbox_cancel
+-- End rows that are not being sent; one that may have taken effect already is not called cancelled.
+UPDATE outbox o
+SET status = CASE WHEN q.unknown THEN 'uncertain' ELSE 'cancelled' END, finished_at = now(), next_attempt_at = NULL
+FROM outbox_queue q
+WHERE o.id = ANY(:ids) AND q.outbox_id = o.id AND q.state <> 'sending' AND o.finished_at IS NULL
+RETURNING o.id, q.state = 'closing' AS closing;
+
+-- name: outbox_resolve
+-- Write down what a person found out about rows whose outcome is unknown.
+UPDATE outbox o
+SET status = :status, finished_at = now(), lead_id = coalesce(CAST(:lead_id AS bigint), o.lead_id),
+    error_message = CASE WHEN :status = 'succeeded' THEN NULL ELSE coalesce(o.error_message, 'resolved by hand') END,
+    result = coalesce(o.result, '{}') || jsonb_build_object('resolved_by', session_user, 'resolved_at', now())
+WHERE o.id = ANY(:ids) AND o.status = 'uncertain'
+RETURNING o.id;
+
+-- name: outbox_resend
+-- Queue rows again whose outcome is unknown, because a person says so.
+WITH chosen AS (
+    SELECT o.id FROM outbox o WHERE o.id = ANY(:ids) AND o.status = 'uncertain'
+      AND NOT EXISTS (SELECT FROM outbox_queue q WHERE q.outbox_id = o.id)
+    FOR UPDATE OF o
+), queued AS (
+    INSERT INTO outbox_queue (outbox_id) SELECT id FROM chosen
+)
+UPDATE outbox o SET status = 'pending', finished_at = NULL FROM chosen c WHERE o.id = c.id RETURNING o.id;
+
+-- name: outbox_prune
+-- Forget finished rows of a certain age, a step at a time.
+DELETE FROM outbox WHERE id IN (
+    SELECT id FROM outbox WHERE finished_at < now() - CAST(:days AS integer) * interval '1 day'
+      AND NOT EXISTS (SELECT FROM outbox_queue q WHERE q.outbox_id = outbox.id)
+    ORDER BY finished_at LIMIT :most);
+
+-- name: outbox_notify
+-- Wake the drain.
+SELECT pg_notify(:channel, '');

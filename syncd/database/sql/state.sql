@@ -1,0 +1,106 @@
+-- name: replica_new
+-- Register a process.
+INSERT INTO replica (host, pid, version) VALUES (:host, :pid, :version) RETURNING id;
+
+-- name: replica_prune
+-- Forget processes that are gone and whose claims are settled.
+DELETE FROM replica r
+WHERE r.started_at < now() - interval '1 day'
+  AND NOT EXISTS (SELECT FROM outbox_queue q WHERE q.replica = r.id)
+  AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = CAST(:kind AS oid)
+    AND l.objid = CAST(r.id AS oid) AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()));
+
+-- name: replicas_alive
+-- The processes whose session stands.
+SELECT r.id, r.host, r.pid, r.version, r.started_at
+FROM replica r
+WHERE EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = CAST(:kind AS oid)
+    AND l.objid = CAST(r.id AS oid) AND l.granted AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+ORDER BY r.id;
+
+-- name: cursor_get
+-- Where a feed stands.
+SELECT token FROM cursor WHERE feed = :feed;
+
+-- name: cursor_put
+-- Move a feed on.
+INSERT INTO cursor (feed, token) VALUES (:feed, :token)
+ON CONFLICT (feed) DO UPDATE SET token = EXCLUDED.token, updated_at = now();
+
+-- name: cursor_first
+-- Start a feed, unless it has been started before.
+INSERT INTO cursor (feed, token) VALUES (:feed, :token) ON CONFLICT (feed) DO NOTHING;
+
+-- name: cursor_age
+-- Seconds since a feed last moved.
+SELECT extract(epoch FROM now() - updated_at)::float FROM cursor WHERE feed = :feed;
+
+-- name: run_start
+-- A feed begins a run; runs of it that were cut off are closed.
+WITH cut AS (
+    UPDATE run SET outcome = 'stopped', finished_at = now() WHERE feed = :feed AND outcome = 'running'
+)
+INSERT INTO run (feed) VALUES (:feed) RETURNING id;
+
+-- name: run_end
+-- A run is over.
+UPDATE run SET outcome = :outcome, finished_at = now(), counts = CAST(:counts AS jsonb), error = CAST(:error AS text) WHERE id = :id;
+
+-- name: run_last
+-- The last run of a feed.
+SELECT extract(epoch FROM now() - started_at)::float AS age, outcome FROM run WHERE feed = :feed ORDER BY id DESC LIMIT 1;
+
+-- name: run_first_age
+-- How long ago the oldest run in the books began.
+SELECT extract(epoch FROM now() - min(started_at))::float FROM run;
+
+-- name: run_prune
+-- Keep the latest runs of each feed.
+DELETE FROM run WHERE id IN (
+    SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY feed ORDER BY id DESC) AS place FROM run) AS r WHERE place > 1000);
+
+-- name: runs_last
+-- The last run of each feed and its last good one.
+SELECT DISTINCT ON (feed) feed, outcome, started_at, finished_at, counts, error,
+    (SELECT max(g.finished_at) FROM run g WHERE g.feed = r.feed AND g.outcome = 'done') AS last_done_at
+FROM run r ORDER BY feed, id DESC;
+
+-- name: dirty_mark
+-- Mark leads whose row may be old.
+INSERT INTO dirty_lead (lead_id, reason)
+SELECT DISTINCT lead_id, CAST(:reason AS text) FROM unnest(CAST(:ids AS bigint[])) AS m (lead_id) ORDER BY lead_id
+ON CONFLICT (lead_id) DO UPDATE SET mark = nextval('dirty_mark'), reason = EXCLUDED.reason, marked_at = now();
+
+-- name: dirty_next
+-- The leads that have been dirty for longest.
+SELECT lead_id, mark FROM dirty_lead ORDER BY mark LIMIT :most;
+
+-- name: dirty_clear
+-- Take leads from the set that were not marked again since they were read.
+DELETE FROM dirty_lead d
+USING unnest(CAST(:ids AS bigint[]), CAST(:marks AS bigint[])) AS r (lead_id, mark)
+WHERE d.lead_id = r.lead_id AND d.mark = r.mark
+RETURNING d.lead_id;
+
+-- name: dirty_due
+-- Whether the set fills a call, holds news from Marketo, or has waited for long.
+SELECT count(*) >= :most OR coalesce(bool_or(reason <> 'outbox'), false)
+    OR coalesce(min(marked_at) < now() - :seconds * interval '1 second', false)
+FROM (SELECT reason, marked_at FROM dirty_lead ORDER BY mark LIMIT :most) AS d;
+
+-- name: dirty_count
+-- How many leads are dirty, and for how long.
+SELECT count(*) AS leads, extract(epoch FROM now() - min(marked_at))::float AS oldest_seconds FROM dirty_lead;
+
+-- name: pause_put
+-- Marketo told us to leave something alone.
+INSERT INTO quota_pause (what, until, reason) VALUES (:what, :until, :reason)
+ON CONFLICT (what) DO UPDATE SET until = EXCLUDED.until, reason = EXCLUDED.reason;
+
+-- name: pause_get
+-- Until when something is to be left alone.
+SELECT until, reason FROM quota_pause WHERE what = :what AND until > now();
+
+-- name: pauses
+-- All that is to be left alone.
+SELECT what, until, reason FROM quota_pause WHERE until > now() ORDER BY what;

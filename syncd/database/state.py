@@ -1,0 +1,179 @@
+"""Cursors, runs, the dirty set, windows, fields and assets: the plain bookkeeping."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Row
+
+    from syncd.core.fields import FieldFacts
+    from syncd.database.engine import Database, Transaction
+
+AssetTable = Literal["partition", "static_list", "program", "smart_campaign"]
+
+
+def cursor(database: Database, feed: str) -> str | None:
+    """Return the paging token at which a feed stands, or None before its first."""
+    with database.begin() as transaction:
+        token = transaction.scalar("cursor_get", feed=feed)
+        return None if token is None else str(token)
+
+
+def move_cursor(transaction: Transaction, feed: str, token: str) -> None:
+    """Move a feed on, in the transaction that holds the effects of its page."""
+    transaction.run("cursor_put", feed=feed, token=token)
+
+
+def start_cursor(database: Database, feed: str, token: str) -> None:
+    """Start a feed, unless it has been started before."""
+    with database.begin() as transaction:
+        transaction.run("cursor_first", feed=feed, token=token)
+
+
+def start_run(database: Database, feed: str) -> int:
+    """Note that a feed begins a run; return the run's number."""
+    with database.begin() as transaction:
+        return int(transaction.scalar("run_start", feed=feed))
+
+
+def end_run(database: Database, run: int, outcome: str, counts: dict[str, int], error: str | None) -> None:
+    """Note how a run ended."""
+    with database.begin() as transaction:
+        transaction.run("run_end", id=run, outcome=outcome, counts=_json(counts), error=error)
+
+
+def dirty_due(database: Database, *, most: int, seconds: float) -> bool:
+    """Tell whether the dirty set fills a call, holds news from Marketo, or has waited so many seconds."""
+    with database.begin() as transaction:
+        return bool(transaction.scalar("dirty_due", most=most, seconds=seconds))
+
+
+def seconds_since_first_run(database: Database) -> float:
+    """Return how long ago the oldest run in the books began; 0 where there is none."""
+    with database.begin() as transaction:
+        return float(transaction.scalar("run_first_age") or 0)
+
+
+def seconds_since_run(database: Database, feed: str) -> tuple[float | None, str | None]:
+    """Return how long ago the last run of a feed began, and how it ended; None, None before its first."""
+    with database.begin() as transaction:
+        row = transaction.row("run_last", feed=feed)
+        return (float(row.age), str(row.outcome)) if row else (None, None)
+
+
+def mark_dirty(transaction: Transaction, ids: Sequence[int], reason: str) -> int:
+    """Mark leads whose row may be old; return how many.
+
+    A transaction that also writes leads marks them first, so that it and the fetcher take locks in
+    the same order.
+    """
+    return transaction.run("dirty_mark", ids=list(ids), reason=reason) if ids else 0
+
+
+def next_dirty(database: Database, most: int) -> tuple[list[int], list[int]]:
+    """Return the leads that have been dirty for longest, and the mark of each."""
+    with database.begin() as transaction:
+        rows = transaction.rows("dirty_next", most=most)
+        return [int(r.lead_id) for r in rows], [int(r.mark) for r in rows]
+
+
+def clear_dirty(transaction: Transaction, ids: Sequence[int], marks: Sequence[int]) -> set[int]:
+    """Take leads from the dirty set, except those marked again since ``next_dirty``; return the former."""
+    return {int(r.lead_id) for r in transaction.rows("dirty_clear", ids=list(ids), marks=list(marks))}
+
+
+def dirty_count(database: Database) -> int:
+    """Return how many leads are dirty."""
+    with database.begin() as transaction:
+        row = transaction.row("dirty_count")
+        return int(row.leads) if row else 0
+
+
+def windows(database: Database) -> Sequence[Row[Any]]:
+    """Return the backfill's windows, newest first."""
+    with database.begin() as transaction:
+        return transaction.rows("windows")
+
+
+def plan_windows(database: Database, spans: Sequence[tuple[datetime, datetime]], *, anew: bool) -> None:
+    """Plan windows; anew: forget all earlier ones."""
+    plan = [{"starts_at": start.isoformat(), "ends_at": end.isoformat()} for start, end in spans]
+    with database.begin() as transaction:
+        if anew:
+            transaction.run("windows_forget")
+        transaction.run("windows_plan", windows=_json(plan))
+
+
+def window_created(database: Database, window: int, export_id: str) -> None:
+    """Note the export job of a window."""
+    with database.begin() as transaction:
+        transaction.run("window_created", id=window, export_id=export_id)
+
+
+def window_queued(database: Database, window: int, exported_at: datetime) -> None:
+    """Note that the job was started, and the database's moment just before it."""
+    with database.begin() as transaction:
+        transaction.run("window_queued", id=window, exported_at=exported_at)
+
+
+def window_again(database: Database, window: int) -> None:
+    """Note that the job came to nothing."""
+    with database.begin() as transaction:
+        transaction.run("window_again", id=window)
+
+
+def now(database: Database) -> datetime:
+    """Return the database's present moment."""
+    with database.begin() as transaction:
+        moment: datetime = transaction.scalar("database_now")
+        return moment
+
+
+def put_assets(transaction: Transaction, table: AssetTable, items: Sequence[dict[str, Any]]) -> int:
+    """Make a table of assets equal to what Marketo lists; return how many rows differed."""
+    return transaction.run(f"{table}_put", items=_json(list(items)))
+
+
+def known_fields(transaction: Transaction) -> dict[str, str]:
+    """Return the column of every field that was ever seen, by API name."""
+    return {r.name: r.column_name for r in transaction.rows("fields_known")}
+
+
+def lead_columns(transaction: Transaction) -> set[str]:
+    """Return the columns of the table of leads."""
+    return {r.name for r in transaction.rows("field_columns")}
+
+
+def put_fields(transaction: Transaction, facts: Sequence[FieldFacts], columns: dict[str, str]) -> int:
+    """Write what Marketo says of its fields; return how many differed."""
+    rows = [asdict(f) | {"column_name": columns[f.name]} for f in facts]
+    return transaction.run("field_put", fields=_json(rows))
+
+
+def fields_gone(transaction: Transaction, names: Sequence[str]) -> list[str]:
+    """Note which fields are no longer among ``names``; return them."""
+    return [str(r.name) for r in transaction.rows("field_gone", names=list(names))]
+
+
+def pause(database: Database, what: Literal["calls", "export"], until: datetime, reason: str) -> None:
+    """Note that Marketo told us to leave something alone until a time."""
+    with database.begin() as transaction:
+        transaction.run("pause_put", what=what, until=until, reason=reason)
+
+
+def paused(database: Database, what: Literal["calls", "export"]) -> datetime | None:
+    """Return until when something is to be left alone; None where it need not be."""
+    with database.begin() as transaction:
+        row = transaction.row("pause_get", what=what)
+        return row.until if row else None
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()

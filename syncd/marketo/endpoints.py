@@ -1,0 +1,103 @@
+"""Every endpoint that is used: its path and how long Marketo itself works on it before it gives up.
+
+Time-outs by page (all under https://experienceleague.adobe.com/en/docs/marketo-developer/marketo/rest/):
+lead-database/leads (30 s, with exceptions), lead-database/activities (30 s, paging token 300 s),
+assets/assets (300 s). Where a page names none, the leads page's 30 s are taken.
+"""
+
+from dataclasses import dataclass
+
+URI_LIMIT = 8192
+"""Bytes of a request's whole URI; Marketo answers 414 beyond it (page error-codes)."""
+
+URI_MARGIN = 192
+
+BODY_LIMIT = 1_048_576
+"""Bytes of a JSON body; Marketo answers 413 beyond it (page error-codes)."""
+
+BATCH = 300
+"""Records a lead database call takes or returns (page lead-database/lead-database)."""
+
+ASSET_BATCH = 200
+"""Assets a browsing call returns (page assets/assets)."""
+
+ACTIVITY_TYPES = 10
+"""Activity types one call may ask for (page lead-database/activities)."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One thing Marketo can be asked.
+
+    timeout: seconds after which Marketo itself answers 604.
+    writes: True where a repeated call could change a lead twice; such calls never repeat themselves.
+    long_form: whether the parameters may travel in the body of a POST with ``_method=GET``.
+    """
+
+    name: str
+    method: str
+    path: str
+    timeout: float = 30.0
+    writes: bool = False
+    long_form: bool = True
+
+
+# …/rest/authentication
+IDENTITY = Endpoint("identity", "POST", "/identity/oauth/token", long_form=False)
+
+# …/rest/lead-database/leads#describe
+DESCRIBE = Endpoint("describe", "GET", "/rest/v1/leads/describe.json")
+DESCRIBE2 = Endpoint("describe2", "GET", "/rest/v1/leads/describe2.json")
+
+# …/rest/lead-database/leads#get-lead-fields
+SCHEMA_FIELDS = Endpoint("schema_fields", "GET", "/rest/v1/leads/schema/fields.json")
+
+# …/rest/lead-database/leads#query
+LEAD = Endpoint("lead", "GET", "/rest/v1/lead/{lead_id}.json")
+LEADS = Endpoint("leads", "GET", "/rest/v1/leads.json", timeout=60.0)
+
+# …/rest/lead-database/leads#create-and-update
+SYNC_LEADS = Endpoint("sync_leads", "POST", "/rest/v1/leads.json", timeout=90.0, writes=True)
+
+# …/rest/lead-database/leads#delete
+DELETE_LEADS = Endpoint("delete_leads", "POST", "/rest/v1/leads/delete.json", writes=True)
+
+# …/rest/lead-database/leads#lead-partitions
+PARTITIONS = Endpoint("partitions", "GET", "/rest/v1/leads/partitions.json")
+
+# …/rest/lead-database/leads#by-static-list
+LEADS_BY_LIST = Endpoint("leads_by_list", "GET", "/rest/v1/lists/{list_id}/leads.json", timeout=60.0)
+
+# …/rest/lead-database/static-lists
+STATIC_LISTS = Endpoint("static_lists", "GET", "/rest/v1/lists.json")
+
+# …/rest/paging-tokens
+PAGING_TOKEN = Endpoint("paging_token", "GET", "/rest/v1/activities/pagingtoken.json", timeout=300.0)
+
+# …/rest/lead-database/activities
+ACTIVITY_TYPE_LIST = Endpoint("activity_types", "GET", "/rest/v1/activities/types.json")
+ACTIVITIES = Endpoint("activities", "GET", "/rest/v1/activities.json")
+LEAD_CHANGES = Endpoint("lead_changes", "GET", "/rest/v1/activities/leadchanges.json")
+DELETED_LEADS = Endpoint("deleted_leads", "GET", "/rest/v1/activities/deletedleads.json")
+
+# …/rest/bulk-extract/bulk-lead-extract. Creating, queueing and cancelling an export changes no lead,
+# and an export that was created twice and queued once costs nothing: these calls may repeat themselves.
+CREATE_EXPORT = Endpoint("create_export", "POST", "/bulk/v1/leads/export/create.json")
+ENQUEUE_EXPORT = Endpoint("enqueue_export", "POST", "/bulk/v1/leads/export/{export_id}/enqueue.json")
+CANCEL_EXPORT = Endpoint("cancel_export", "POST", "/bulk/v1/leads/export/{export_id}/cancel.json")
+EXPORT_STATUS = Endpoint(
+    "export_status", "GET", "/bulk/v1/leads/export/{export_id}/status.json", long_form=False
+)
+EXPORTS = Endpoint("exports", "GET", "/bulk/v1/leads/export.json", long_form=False)
+EXPORT_FILE = Endpoint(
+    "export_file", "GET", "/bulk/v1/leads/export/{export_id}/file.json", timeout=300.0, long_form=False
+)
+
+# …/rest/assets/programs and …/rest/assets/smart-campaigns
+PROGRAMS = Endpoint("programs", "GET", "/rest/asset/v1/programs.json", timeout=300.0, long_form=False)
+SMART_CAMPAIGNS = Endpoint(
+    "smart_campaigns", "GET", "/rest/asset/v1/smartCampaigns.json", timeout=300.0, long_form=False
+)
+
+# …/rest/usage
+USAGE = Endpoint("usage", "GET", "/rest/v1/stats/usage.json")

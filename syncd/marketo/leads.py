@@ -1,0 +1,172 @@
+"""Leads: their fields, reading, writing, partitions and lists.
+
+Source: https://experienceleague.adobe.com/en/docs/marketo-developer/marketo/rest/lead-database/leads
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, Literal
+
+from syncd.errors import Refused
+from syncd.marketo import endpoints, shapes
+from syncd.marketo.calls import Params
+from syncd.marketo.decode import Envelope
+from syncd.marketo.endpoints import BATCH, Endpoint
+from syncd.marketo.models import (
+    DescribedField,
+    Lead,
+    LeadDescription,
+    Partition,
+    RecordResult,
+    SchemaField,
+    StaticList,
+    WriteAnswer,
+)
+from syncd.marketo.room import Room, misshapen, read, read_one
+
+Action = Literal["createOnly", "updateOnly", "createOrUpdate", "createDuplicate"]
+
+LEAD_NOT_FOUND = "1004"
+
+
+class LeadCalls(Room):
+    """The lead database's calls. Reads raise Retryable only after patience."""
+
+    def describe(self) -> list[DescribedField]:
+        """Return all fields by the older describe call: ids and ``read_only``.
+
+        Source: …/rest/lead-database/leads#describe. Costs one call; Adobe asks to keep the answer for a day.
+        """
+        envelope = self._ask(endpoints.DESCRIBE)
+        return read(endpoints.DESCRIBE, envelope, shapes.described_field)
+
+    def describe2(self) -> LeadDescription:
+        """Return which fields may be searched by, and all fields with ``updateable``.
+
+        Source: …/rest/lead-database/leads#describe. Costs one call.
+        """
+        envelope = self._ask(endpoints.DESCRIBE2)
+        found = read(endpoints.DESCRIBE2, envelope, shapes.lead_description)
+        if len(found) != 1:
+            raise misshapen(endpoints.DESCRIBE2, envelope, f"{len(found)} objects")
+        return found[0]
+
+    def schema_fields(self, *, batch_size: int = BATCH) -> Iterator[SchemaField]:
+        """Yield all fields that the API user's role may see, hidden ones included; 300 a call.
+
+        Source: …/rest/lead-database/leads#get-lead-fields. Needs a Read-Write Schema permission: without
+        it AuthenticationFailed (603) is raised.
+        """
+        for envelope in self._pages(endpoints.SCHEMA_FIELDS, params=[("batchSize", batch_size)]):
+            yield from read(endpoints.SCHEMA_FIELDS, envelope, shapes.schema_field)
+
+    def partitions(self) -> list[Partition]:
+        """Return the lead partitions. Source: …/rest/lead-database/leads#lead-partitions."""
+        return read(endpoints.PARTITIONS, self._ask(endpoints.PARTITIONS), shapes.partition)
+
+    def lead(self, lead_id: int, fields: Sequence[str] = ()) -> Lead | None:
+        """Return one lead, None where there is none of that id (any more).
+
+        Source: …/rest/lead-database/leads#query. ``id`` always comes first; without ``fields`` Marketo
+        returns its six default ones. Unknown fields raise Refused (1006).
+        """
+        try:
+            envelope = self._ask(endpoints.LEAD, params=_fields(fields), lead_id=lead_id)
+        except Refused as refusal:
+            if refusal.code == LEAD_NOT_FOUND:
+                return None
+            raise
+        found = read(endpoints.LEAD, envelope, shapes.lead)
+        return found[0] if found else None
+
+    def leads(self, filter_type: str, values: Sequence[str | int], fields: Sequence[str] = ()) -> list[Lead]:
+        """Return all leads whose ``filter_type`` field has one of at most 300 values.
+
+        Source: …/rest/lead-database/leads#query. Absent and deleted leads are simply missing, one address
+        may bring several leads. Refused: 1003 for more than 1,000 matches, 1006 for an unknown and 1011
+        for an unsearchable field.
+        """
+        if len(values) > BATCH:
+            raise ValueError(f"{len(values)} values in a call that takes {BATCH}")
+        if not values:
+            return []
+        texts = [_searchable(value) for value in values]
+        params = [("filterType", filter_type), ("filterValues", ",".join(texts)), *_fields(fields)]
+        found: list[Lead] = []
+        for envelope in self._pages(endpoints.LEADS, params=params):
+            found += read(endpoints.LEADS, envelope, shapes.lead)
+        return found
+
+    def leads_by_list(
+        self, list_id: int, fields: Sequence[str] = (), *, batch_size: int = BATCH
+    ) -> Iterator[Lead]:
+        """Yield a static list's members, 300 a call, without limit and in no promised order.
+
+        Source: …/rest/lead-database/leads#by-static-list. ``moreResult`` is absent here: pages end with the
+        token. An unknown list raises Refused (1013).
+        """
+        params = [*_fields(fields), ("batchSize", batch_size)]
+        for envelope in self._pages(endpoints.LEADS_BY_LIST, params=params, list_id=list_id):
+            yield from read(endpoints.LEADS_BY_LIST, envelope, shapes.lead)
+
+    def static_lists(self, *, batch_size: int = BATCH) -> Iterator[StaticList]:
+        """Yield all static lists, 300 a call. Source: …/rest/lead-database/static-lists."""
+        for envelope in self._pages(endpoints.STATIC_LISTS, params=[("batchSize", batch_size)]):
+            yield from read(endpoints.STATIC_LISTS, envelope, shapes.static_list)
+
+    def sync_leads(
+        self,
+        *,
+        action: Action,
+        records: Sequence[Lead],
+        lookup_field: str | None = None,
+        partition_name: str | None = None,
+    ) -> WriteAnswer:
+        """Create or update at most 300 leads; one result for each, by position.
+
+        Source: …/rest/lead-database/leads#create-and-update. ``lookup_field`` None leaves the choice to
+        Marketo: e-mail, or the subscription's own deduplication rule. Never repeats itself, except once
+        for a new token. Raises Retryable where nothing was executed, OutcomeUnknown where that is not
+        certain; a body over 1 MB is Refused ("HTTP 413") without being sent.
+        """
+        body: dict[str, Any] = {"action": action, "input": list(records)}
+        if lookup_field is not None:
+            body["lookupField"] = lookup_field
+        if partition_name is not None:
+            body["partitionName"] = partition_name
+        return self._write(endpoints.SYNC_LEADS, body, expected=len(records))
+
+    def delete_leads(self, ids: Sequence[int]) -> WriteAnswer:
+        """Delete at most 300 leads; one result for each, by position. Absent ones are skipped with 1004.
+
+        Source: …/rest/lead-database/leads#delete. Errors as ``sync_leads``.
+        """
+        body = {"input": [{"id": lead_id} for lead_id in ids]}
+        return self._write(endpoints.DELETE_LEADS, body, expected=len(ids))
+
+    def _write(self, endpoint: Endpoint, body: dict[str, Any], *, expected: int) -> WriteAnswer:
+        if not 0 < expected <= BATCH:
+            raise ValueError(f"{expected} records in a call that takes 1 to {BATCH}")
+        envelope = self._ask(endpoint, json=body)
+        if len(envelope.result) != expected:
+            raise misshapen(endpoint, envelope, f"{len(envelope.result)} results for {expected} records")
+        return WriteAnswer(_results(endpoint, envelope), envelope.request_id, envelope.server_time)
+
+
+def _results(endpoint: Endpoint, envelope: Envelope) -> list[RecordResult]:
+    return [
+        read_one(endpoint, envelope, item, partial(shapes.record_result, index))
+        for index, item in enumerate(envelope.result)
+    ]
+
+
+def _fields(fields: Sequence[str]) -> Params:
+    return [("fields", ",".join(fields))] if fields else []
+
+
+def _searchable(value: str | int) -> str:
+    text = str(value)
+    if "," in text:
+        message = "a value with a comma can't be searched for: commas part the values"
+        raise Refused(message, code="request", endpoint=endpoints.LEADS.name)
+    return text

@@ -1,0 +1,221 @@
+"""What Marketo's answers are, typed. Keys that no field is named after are kept in ``extra``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+Lead = dict[str, Any]
+"""A lead as Marketo sent it: API name to JSON value, ``id`` first."""
+
+Extra = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DescribedField:
+    """A lead field by the older describe call, the only one that tells ids and ``read_only``."""
+
+    id: int | None
+    display_name: str
+    data_type: str
+    length: int | None
+    rest_name: str | None
+    read_only: bool
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Describe2Field:
+    """A lead field by the newer describe call."""
+
+    name: str
+    display_name: str
+    data_type: str
+    length: int | None
+    updateable: bool
+    crm_managed: bool
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LeadDescription:
+    """The lead object: which fields may be searched by, and all fields."""
+
+    name: str
+    searchable_fields: list[list[str]]
+    fields: list[Describe2Field]
+
+
+@dataclass(frozen=True)
+class SchemaField:
+    """A lead field by the schema call, hidden ones included."""
+
+    name: str
+    display_name: str
+    description: str | None
+    data_type: str
+    length: int | None
+    is_hidden: bool
+    is_html_encoding_in_email: bool
+    is_sensitive: bool
+    is_custom: bool
+    is_api_created: bool
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A lead partition."""
+
+    id: int
+    name: str
+    description: str | None
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a record was skipped, in Marketo's own words: these may quote the refused value."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class RecordResult:
+    """What became of the record at position ``index`` of the call."""
+
+    index: int
+    status: str
+    id: int | None
+    reasons: tuple[Reason, ...]
+    extra: Extra = field(default_factory=dict)
+
+    @property
+    def skipped(self) -> bool:
+        """Tell whether Marketo left the record alone."""
+        return self.status == "skipped"
+
+
+@dataclass(frozen=True)
+class WriteAnswer:
+    """One result for each record that was sent, in the same order."""
+
+    items: list[RecordResult]
+    request_id: str | None
+    server_time: datetime | None
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    """A field's value before and after, as text; None is empty."""
+
+    name: str
+    old: str | None
+    new: str | None
+
+
+@dataclass(frozen=True)
+class Activity:
+    """One entry of Marketo's activity log; ``guid`` is its only dependable key."""
+
+    guid: str
+    lead_id: int
+    date: datetime
+    type_id: int
+    primary_value_id: int | None
+    primary_value: str | None
+    attributes: dict[str, Any]
+    fields: tuple[FieldChange, ...]
+    campaign_id: int | None
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ActivityPage:
+    """A page of the log. Go on while ``more``, even when ``items`` is empty; keep ``next_token``."""
+
+    items: list[Activity]
+    next_token: str
+    more: bool
+    server_time: datetime | None
+
+
+@dataclass(frozen=True)
+class ActivityType:
+    """A kind of activity and the names and data types of its attributes."""
+
+    id: int
+    name: str
+    description: str | None
+    primary_attribute: str | None
+    attributes: dict[str, str]
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Export:
+    """A bulk lead extract; times, counts and checksum are None before they apply.
+
+    status: Created, Queued, Processing, Cancelled, Completed or Failed.
+    size: bytes of the file. checksum: as Marketo spells it, "sha256:<hex>".
+    """
+
+    id: str
+    status: str
+    created_at: datetime | None
+    queued_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    records: int | None
+    size: int | None
+    checksum: str | None
+    error: str | None
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StaticList:
+    """A static list."""
+
+    id: int
+    name: str
+    description: str | None
+    program_name: str | None
+    workspace_name: str | None
+    created_at: datetime | None
+    updated_at: datetime | None
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program."""
+
+    id: int
+    name: str
+    description: str | None
+    type: str | None
+    channel: str | None
+    status: str | None
+    workspace: str | None
+    created_at: datetime | None
+    updated_at: datetime | None
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SmartCampaign:
+    """A smart campaign."""
+
+    id: int
+    name: str
+    description: str | None
+    type: str | None
+    status: str | None
+    is_active: bool | None
+    is_requestable: bool | None
+    workspace: str | None
+    created_at: datetime | None
+    updated_at: datetime | None
+    extra: Extra = field(default_factory=dict)

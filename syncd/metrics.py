@@ -1,0 +1,22 @@
+"""Every metric, by name."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RUNS = Counter("syncd_feed_runs", "Runs of each feed, by how they ended", ["feed", "outcome"])
+RUN_SECONDS = Histogram(
+    "syncd_feed_run_seconds",
+    "Duration of a feed's run",
+    ["feed"],
+    buckets=(0.1, 0.5, 1, 5, 30, 120, 600, 3600),
+)
+UNPARSED = Counter("syncd_unparsed_leads", "Leads with a value that does not fit its column")
+OUTBOX_ROWS = Counter(
+    "syncd_outbox_rows", "Outbox rows, by what an attempt made of them", ["operation", "status"]
+)
+OUTBOX_CALLS = Counter("syncd_outbox_calls", "Calls that carried outbox rows", ["operation"])
+OUTBOX_WAITING = Gauge("syncd_outbox_waiting", "Outbox rows that have not reached their final state")
+DIRTY_LEADS = Gauge("syncd_dirty_leads", "Leads whose row in the mirror may be old")
+CALLS_TODAY = Gauge("syncd_api_calls_today", "Calls that all replicas made on Marketo's present day")
+LEADING = Gauge("syncd_leading", "1 where this replica runs the feeds")

@@ -1,0 +1,1 @@
+"""Marketo to PostgreSQL: one module a feed, one cycle a function."""

@@ -1,0 +1,146 @@
+"""Feed: what happened in Marketo since the last look: changed, deleted and merged leads.
+
+Three logs are read, each from its own paging token: lead changes, deleted leads, and the merge
+activities. A page's effects and the next token are committed together. Only ``moreResult`` ends a
+round: an empty page is no end.
+https://experienceleague.adobe.com/en/docs/marketo-developer/marketo/rest/activities
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from syncd import log
+from syncd.database import leads, state
+from syncd.errors import Refused
+from syncd.mirror.runs import recorded
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable
+
+    from syncd.database.engine import Transaction
+    from syncd.marketo.client import Client
+    from syncd.marketo.models import Activity, ActivityPage
+    from syncd.mirror.runs import Feeds
+
+FEED = "changes"
+LEAD_CHANGES, DELETED_LEADS, MERGES = "lead_changes", "deleted_leads", "merges"
+NEW_LEAD, CHANGE_DATA_VALUE, MERGE_LEADS = 12, 13, 32
+LEAST_OVERLAP = timedelta(minutes=5)
+
+
+def pull(feeds: Feeds) -> Counter[str]:
+    """Read all three logs to their present end: three calls where nothing happened."""
+    with recorded(feeds, FEED) as counts:
+        start(feeds)
+        client = feeds.client.on("changes")
+        with feeds.database.begin() as transaction:
+            names = [f.name for f in leads.mirrored_fields(transaction) if f.name != "id"]
+        _read(feeds, LEAD_CHANGES, lambda token: client.lead_changes(token, names), _mark_changed, counts)
+        _read(feeds, MERGES, lambda token: client.activities(token, [MERGE_LEADS]), _merge, counts)
+        _read(feeds, DELETED_LEADS, client.deleted_leads, _retire, counts)
+    return counts
+
+
+def start(feeds: Feeds) -> None:
+    """Give each log its first token, a little before now. Must precede the backfill's first export."""
+    missing = [f for f in (LEAD_CHANGES, DELETED_LEADS, MERGES) if state.cursor(feeds.database, f) is None]
+    if missing:
+        token = _token_since(feeds.client.on("changes"), feeds, LEAST_OVERLAP.total_seconds())
+        for feed in missing:
+            state.start_cursor(feeds.database, feed, token)
+
+
+def _token_since(client: Client, feeds: Feeds, seconds: float) -> str:
+    return client.paging_token(feeds.clock.now() - timedelta(seconds=seconds))
+
+
+def _read(
+    feeds: Feeds,
+    feed: str,
+    page_at: Callable[[str], ActivityPage],
+    effect: Callable[[Transaction, list[Activity], Counter[str]], None],
+    counts: Counter[str],
+) -> None:
+    token = state.cursor(feeds.database, feed)
+    while token is not None and not feeds.clock.stopping():
+        try:
+            page = page_at(token)
+        except Refused as problem:
+            token = _rebuilt(feeds, feed, problem)
+            continue
+        with feeds.database.begin() as transaction:
+            effect(transaction, list(page.items), counts)
+            state.move_cursor(transaction, feed, page.next_token)
+        counts[feed] += len(page.items)
+        feeds.progress(feed.replace("_", " "), counts[feed], None)
+        token = page.next_token if page.more else None
+
+
+def _rebuilt(feeds: Feeds, feed: str, problem: Refused) -> str:
+    """Make a new token from the time when the old one last moved, with an overlap: nothing is lost, some is seen twice.
+
+    Raises the refusal itself where the token was made just now: it is then not the token's fault.
+    """
+    with feeds.database.begin() as transaction:
+        age = float(transaction.scalar("cursor_age", feed=feed) or 0)
+    if age < 1:
+        raise problem
+    token = _token_since(feeds.client.on("changes"), feeds, age + feeds.conf.overlap_minutes * 60)
+    with feeds.database.begin() as transaction:
+        state.move_cursor(transaction, feed, token)
+    log.get("mirror").warning(
+        "Marketo no longer takes the paging token; it was rebuilt", feed=feed, error=str(problem)
+    )
+    return token
+
+
+def _mark_changed(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
+    """Mark the leads of which the mirror does not show the change yet.
+
+    The outbox's own writes come back through this log: values that the mirror already has are no news.
+    """
+    known = [
+        {"lead_id": item.lead_id, "name": change.name, "value": change.new}
+        for item in items
+        if item.type_id == CHANGE_DATA_VALUE
+        for change in item.fields
+    ]
+    born = [item.lead_id for item in items if item.type_id == NEW_LEAD]
+    plain = {change["lead_id"] for change in known} | set(born)
+    other = [item.lead_id for item in items if item.lead_id not in plain]
+    news = leads.unseen_changes(transaction, known) | leads.unseen_leads(transaction, born) | set(other)
+    counts["marked"] += state.mark_dirty(transaction, sorted(news), "changed")
+
+
+def _retire(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
+    counts["retired"] += leads.retire(transaction, [(item.lead_id, None) for item in items])
+
+
+def _merge(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
+    """Retire the losers and read the winner again.
+
+    The winner at the time is the primary attribute's id; ``lead_id`` may be a later survivor.
+    """
+    merges = [
+        (item.primary_value_id or item.lead_id, _losers(item.attributes.get("Merge IDs"))) for item in items
+    ]
+    winners = sorted({winner for winner, _ in merges})
+    state.mark_dirty(transaction, winners, "merged")
+    losers = [(loser, winner) for winner, lost in merges for loser in lost]
+    counts["merged"] += leads.retire(transaction, losers)
+
+
+def _losers(value: Any) -> list[int]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            value = re.findall(r"\d+", value)
+    if isinstance(value, int):
+        value = [value]
+    return [int(lead) for lead in value or []]

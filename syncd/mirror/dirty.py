@@ -1,0 +1,58 @@
+"""Feed: the leads whose row may be old, read 300 a call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncd.database import leads, state
+from syncd.mirror.runs import recorded
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Sequence
+
+    from syncd.core.budget import Lane
+    from syncd.mirror.runs import Feeds
+
+FEED = "dirty"
+IDS_A_CALL = 300
+
+
+def due(feeds: Feeds, *, read_back_after: float) -> bool:
+    """Tell whether the set should be drained now. Costs no call.
+
+    What the outbox wrote is in the mirror already, and is read back only for what Marketo adds: it may
+    wait so many seconds for company, because a call carries 300 leads.
+    """
+    return state.dirty_due(feeds.database, most=IDS_A_CALL, seconds=read_back_after)
+
+
+def pull(feeds: Feeds, *, lane: Lane = "changes") -> Counter[str]:
+    """Read every dirty lead and write its row; a lead that Marketo no longer has is retired.
+
+    A lead that was marked again while it was being read is left dirty: what was read may be older
+    than the mark.
+    """
+    with recorded(feeds, FEED, alone=False) as counts:
+        total = state.dirty_count(feeds.database)
+        while not feeds.clock.stopping():
+            ids, marks = state.next_dirty(feeds.database, IDS_A_CALL)
+            if not ids:
+                break
+            _fetch(feeds, lane, ids, marks, counts)
+            feeds.progress("leads", counts["read"], max(total, counts["read"]))
+    return counts
+
+
+def _fetch(feeds: Feeds, lane: Lane, ids: Sequence[int], marks: Sequence[int], counts: Counter[str]) -> None:
+    with feeds.database.begin() as transaction:
+        fields = leads.mirrored_fields(transaction)
+    records = feeds.client.on(lane).leads("id", ids, [f.name for f in fields])
+    with feeds.database.begin() as transaction:
+        ours = state.clear_dirty(transaction, ids, marks)
+        page = [record for record in records if record["id"] in ours]
+        loading = bool(transaction.scalar("windows_loading"))
+        written = leads.upsert_page(transaction, fields, page, touch=loading)
+        missing = sorted(ours - {record["id"] for record in page})
+        retired = leads.retire(transaction, [(lead, None) for lead in missing])
+    counts.update(read=len(records), written=written.rows, retired=retired, unparsed=written.unparsed)

@@ -1,0 +1,153 @@
+"""Bulk extracts: one job a window of creation dates, its file copied into a staging table and proven.
+
+https://experienceleague.adobe.com/en/docs/marketo-developer/marketo/rest/bulk-extract/bulk-lead-extract
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from syncd import log
+from syncd.core.backoff import full_jitter
+from syncd.core.csv import RecordCutter
+from syncd.database import staging
+from syncd.errors import Refused, Retryable, WorkFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from syncd.clock import Clock
+    from syncd.core.fields import LeadField
+    from syncd.database.engine import Database
+    from syncd.marketo.client import Client
+    from syncd.marketo.models import Export
+    from syncd.mirror.runs import Feeds
+
+JOBS_AT_ONCE = 2
+"""Marketo runs two jobs at once."""
+DOWNLOADS_AT_MOST = 6
+NO_FILE_YET = "HTTP 404"
+"""A job can be Completed a while before its file is there."""
+EARLIEST = datetime(2006, 1, 1, tzinfo=UTC)
+"""Marketo was founded then: no lead is older."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that lies whole in its staging table."""
+
+    rows: int
+    bytes: int
+    checksum: str
+
+
+def spans(oldest: datetime, newest: datetime, days: float) -> list[tuple[datetime, datetime]]:
+    """Cut a time into windows, newest first; both ends of each belong to it, so they end a second apart.
+
+    days: length of a window, at most 31.
+    """
+    second = timedelta(seconds=1)
+    end, first = newest.replace(microsecond=0), oldest.replace(microsecond=0)
+    found = []
+    while end >= first:
+        start = max(first, end - timedelta(days=days) + second)
+        found.append((start, end))
+        end = start - second
+    return found
+
+
+def oldest_lead(feeds: Feeds, client: Client) -> datetime:
+    """Return a time before which no lead was created, for two or three calls.
+
+    New Lead activities are kept without limit, so the first of them is about as old as the oldest
+    lead; the lowest ids are asked too, for leads that are older than the activity log.
+    """
+    if feeds.conf.backfill_from is not None:
+        return datetime.combine(feeds.conf.backfill_from, datetime.min.time(), UTC)
+    found = [feeds.clock.now()]
+    token, more = client.paging_token(EARLIEST), True
+    while more and len(found) == 1 and not feeds.clock.stopping():
+        page = client.activities(token, [12])
+        found += [item.date for item in page.items]
+        token, more = page.next_token, page.more
+    for record in client.leads("id", list(range(1, 301)), ["createdAt"]):
+        if record.get("createdAt"):
+            found.append(datetime.fromisoformat(record["createdAt"]))
+    return min(found) - timedelta(days=1)
+
+
+def load(
+    client: Client, database: Database, clock: Clock, export: Export, table: str, fields: Sequence[LeadField]
+) -> File:
+    """Copy a completed job's file into a staging table, and prove that it is whole.
+
+    A dropped download goes on at the byte where it stopped. Raises WorkFailed where size, checksum or
+    number of records differ from what Marketo says, Retryable where the file can't be had.
+    """
+    staging.create(database, table, len(fields) - 1)
+    cutter, digest, received = RecordCutter(), hashlib.sha256(), 0
+    attempt = 0
+    while True:
+        before = received
+        try:
+            with client.export_file(export.id, start=received) as chunks:
+                for chunk in chunks:
+                    received += len(chunk)
+                    digest.update(chunk)
+                    if records := cutter.feed(chunk):
+                        staging.copy(database, table, records)
+            if export.size is None or received >= export.size or received == before:
+                break
+        except (Retryable, Refused) as problem:
+            if isinstance(problem, Refused) and problem.code != NO_FILE_YET:
+                raise
+            attempt = 1 if received > before else attempt + 1
+            if attempt >= DOWNLOADS_AT_MOST or clock.stopping():
+                raise
+            log.get("mirror").warning(
+                "a download goes on by range", export=export.id, byte=received, error=str(problem)
+            )
+            clock.sleep(full_jitter(attempt, base=2, cap=60, chance=clock.random()))
+    if records := cutter.finish():
+        staging.copy(database, table, records)
+    _tell_mended(cutter, export)
+    return _proven(database, table, export, fields, cutter, received, digest.hexdigest())
+
+
+def _proven(
+    database: Database,
+    table: str,
+    export: Export,
+    fields: Sequence[LeadField],
+    cutter: RecordCutter,
+    received: int,
+    digest: str,
+) -> File:
+    rows = staging.count(database, table)
+    checks = {
+        "columns": (cutter.header, [f.name for f in fields]),
+        "bytes": (received, export.size),
+        "checksum": (f"sha256:{digest}", export.checksum),
+        "records": (rows, export.records),
+    }
+    wrong = [what for what, (got, told) in checks.items() if told is not None and got != told]
+    if export.records == 0 and cutter.header is None:
+        wrong = [what for what in wrong if what != "columns"]
+    if wrong:
+        raise WorkFailed(
+            f"the file of export {export.id} is not what Marketo announced ({', '.join(wrong)} differ); it will be exported again"
+        )
+    return File(rows, received, f"sha256:{digest}")
+
+
+def _tell_mended(cutter: RecordCutter, export: Export) -> None:
+    if cutter.nul_characters or cutter.broken_pieces:
+        log.get("mirror").warning(
+            "characters that PostgreSQL cannot hold were taken out of a bulk file",
+            export=export.id,
+            nul_characters=cutter.nul_characters,
+            pieces_with_broken_utf8=cutter.broken_pieces,
+        )

@@ -1,0 +1,1 @@
+"""PostgreSQL to Marketo: claim, send, settle, rescue."""

@@ -1,0 +1,182 @@
+"""The drain: workers that claim, send and settle, and the rescue of what a dead replica was sending."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from syncd import log, metrics
+from syncd.core.outbox import Claim, Settlement, Verdict
+from syncd.database import leads, outbox, state
+from syncd.errors import DatabaseProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from syncd import settings
+    from syncd.clock import Clock
+    from syncd.database.engine import Database
+    from syncd.outbox.send import Sender
+
+LONGEST_NAP = 5.0
+"""Seconds after which an idle worker looks by itself, should a NOTIFY be lost."""
+RESCUE_EVERY = 2.0
+RETRY_SECONDS = 0.5
+
+
+class Drain:
+    """Carries outbox rows to Marketo with several workers.
+
+    ``replica`` tells the number under which to claim, or None while there is no session: then nothing
+    is claimed.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        sender: Sender,
+        clock: Clock,
+        conf: settings.Outbox,
+        replica: Callable[[], int | None],
+    ) -> None:
+        self._database = database
+        self._sender = sender
+        self._clock = clock
+        self._conf = conf
+        self._replica = replica
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._flying: dict[int, tuple[Claim, float]] = {}
+        self._guard = threading.Lock()
+
+    def start(self) -> None:
+        """Start the workers and the rescuer."""
+        jobs = [("rescue", self._rescuing)] + [
+            (f"drain-{n}", self._working) for n in range(self._conf.workers)
+        ]
+        self._threads = [threading.Thread(target=job, name=name, daemon=True) for name, job in jobs]
+        for thread in self._threads:
+            thread.start()
+
+    def wake(self) -> None:
+        """Tell the workers that there may be something to do."""
+        self._wake.set()
+
+    def stop(self, *, timeout: float) -> None:
+        """Claim no more, wait so many seconds for calls in flight, then write down that the rest is unknown."""
+        self._stop.set()
+        self._wake.set()
+        deadline = self._clock.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(timeout=max(0.0, deadline - self._clock.monotonic()))
+        with self._guard:
+            left = list(self._flying.values())
+        for claim, started in left:
+            since = self._clock.monotonic() - started
+            self._settle(
+                claim,
+                self._unknown(claim, "stopped", "the service was stopped before Marketo answered", since),
+            )
+
+    def step(self) -> bool:
+        """Claim once, and send and settle what was claimed; False where no row may go now."""
+        replica = self._replica()
+        if replica is None:
+            return False
+        claim = outbox.claim(self._database, replica=replica, most=self._conf.batch_size)
+        if claim is None:
+            return False
+        self._wake.set()
+        self._carry(claim)
+        return True
+
+    def rescue(self) -> int:
+        """Write down that the outcome of what dead replicas were sending is unknown; return how many rows."""
+        count = 0
+        for claim in outbox.orphans(self._database):
+            age = max(row.age for row in claim.rows)
+            reason = "the process that sent it ended before it could write down Marketo's answer"
+            count += len(self._settle(claim, self._unknown(claim, "orphaned", reason, age)))
+        if count:
+            log.get("outbox").warning("rows of a replica that ended were taken over", rows=count)
+            self.wake()
+        return count
+
+    def _unknown(self, claim: Claim, code: str, reason: str, since: float) -> Settlement:
+        verdicts = tuple(
+            self._sender.after_unknown(claim.shape, row, code=code, reason=reason, since=since)
+            for row in claim.rows
+        )
+        return Settlement(verdicts)
+
+    def _carry(self, claim: Claim) -> None:
+        started = self._clock.monotonic()
+        with self._guard:
+            self._flying[claim.number] = (claim, started)
+        metrics.OUTBOX_CALLS.labels(operation=claim.shape.operation).inc()
+        try:
+            for settlement in self._sender.carry(claim):
+                self._settle(claim, settlement)
+        except Exception as problem:  # noqa: BLE001
+            # A mistake in our own code must not leave rows in `sending`: whether they took effect is open.
+            log.get("outbox").exception("a claim could not be carried", rows=len(claim.rows))
+            since = self._clock.monotonic() - started
+            self._settle(claim, self._unknown(claim, "internal", f"{type(problem).__name__} in syncd", since))
+        finally:
+            with self._guard:
+                self._flying.pop(claim.number, None)
+
+    def _settle(self, claim: Claim, settlement: Settlement) -> list[int]:
+        """Write a settlement down, with its effect on the mirror, in one transaction; try until it is done.
+
+        Where the database is gone for long, the session is gone too, and others will take the rows
+        over as unknown: then this finds nothing of its own any more.
+        """
+        while True:
+            try:
+                ours = self._write(claim, settlement)
+            except DatabaseProblem as problem:
+                log.get("outbox").warning("an answer could not be written down yet", error=str(problem))
+                if self._stop.wait(RETRY_SECONDS):
+                    return []
+                continue
+            self._count(claim, settlement.verdicts, set(ours))
+            return ours
+
+    def _write(self, claim: Claim, settlement: Settlement) -> list[int]:
+        with self._database.begin() as transaction:
+            touched = sorted({lead for lead, _ in settlement.changes})
+            state.mark_dirty(transaction, touched, "outbox")
+            if settlement.changes:
+                leads.apply_changes(transaction, leads.mirrored_fields(transaction), settlement.changes)
+            leads.retire(transaction, [(lead, None) for lead in settlement.deleted])
+            return outbox.settle(transaction, claim.number, settlement)
+
+    def _count(self, claim: Claim, verdicts: tuple[Verdict, ...], ours: set[int]) -> None:
+        for verdict in verdicts:
+            if verdict.outbox_id in ours:
+                metrics.OUTBOX_ROWS.labels(operation=claim.shape.operation, status=verdict.status).inc()
+
+    def _working(self) -> None:
+        while not self._stop.is_set():
+            try:
+                if not self.step():
+                    self._nap()
+            except DatabaseProblem as problem:
+                log.get("outbox").warning("the outbox can't be read", error=str(problem))
+                self._stop.wait(RETRY_SECONDS)
+
+    def _nap(self) -> None:
+        due = outbox.next_due(self._database)
+        self._wake.wait(LONGEST_NAP if due is None else min(max(due, 0.01), LONGEST_NAP))
+        self._wake.clear()
+
+    def _rescuing(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.rescue()
+            except DatabaseProblem as problem:
+                log.get("outbox").warning("orphaned claims can't be looked for", error=str(problem))
+            self._stop.wait(RESCUE_EVERY)

@@ -1,0 +1,279 @@
+"""One claim, one call: what is sent, and what each answer means for each row.
+
+Nothing here touches the queue: ``carry`` yields settlements, and the caller writes each of them down
+before it asks for the next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncd import log
+from syncd.core.backoff import full_jitter
+from syncd.core.budget import NOT_MADE
+from syncd.core.codes import without_values
+from syncd.core.outbox import (
+    ACTIONS,
+    Claim,
+    ClaimedRow,
+    Settlement,
+    Shape,
+    Verdict,
+    after_refusal_to_work,
+    after_skip,
+    after_unknown_outcome,
+    key_of,
+)
+from syncd.errors import (
+    AuthenticationFailed,
+    MarketoError,
+    OutcomeUnknown,
+    QuotaExhausted,
+    Refused,
+    Retryable,
+)
+from syncd.marketo import endpoints
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from syncd import settings
+    from syncd.clock import Clock
+    from syncd.marketo.client import Client
+    from syncd.marketo.models import RecordResult, WriteAnswer
+
+    Rows = tuple[ClaimedRow, ...]
+
+NETWORK_MARGIN = 1.0
+
+
+class Sender:
+    """Sends claims with the outbox's lane of the client."""
+
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        conf: settings.Outbox,
+        *,
+        timeout_scale: float,
+        leads_by_email: Callable[[Sequence[str]], dict[str, list[int]]],
+    ) -> None:
+        self._client = client.on("outbox")
+        self._clock = clock
+        self._conf = conf
+        self._timeout_scale = timeout_scale
+        self._leads_by_email = leads_by_email
+
+    def carry(self, claim: Claim) -> Iterator[Settlement]:
+        """Carry a claim's rows to Marketo; yield what became of them, each row once.
+
+        A batch that is refused as a whole is halved until the culprit stands alone.
+        """
+        rows = claim.rows
+        if claim.shape.operation == "create_only" and any(row.unknown for row in rows):
+            proven, rows = self._read_back(claim.shape, rows)
+            yield from proven
+        if claim.shape.operation == "delete":
+            unnamed, rows = self._name_by_id(claim.shape, rows)
+            yield from unnamed
+        if rows:
+            yield from self._send(claim.shape, rows)
+
+    def _send(self, shape: Shape, rows: Rows) -> Iterator[Settlement]:
+        started = self._clock.monotonic()
+        deletes = shape.operation == "delete"
+        endpoint = endpoints.DELETE_LEADS if deletes else endpoints.SYNC_LEADS
+        try:
+            answer = self._call(shape, rows)
+        except Refused as problem:
+            if len(rows) > 1:
+                middle = len(rows) // 2
+                yield from self._send(shape, rows[:middle])
+                yield from self._send(shape, rows[middle:])
+                return
+            verdicts = tuple(
+                after_skip(shape, row, code=problem.code, reason=problem.message) for row in rows
+            )
+            yield self._settlement(verdicts, endpoint.name, problem.request_id, started)
+        except MarketoError as problem:
+            took = self._clock.monotonic() - started
+            verdicts = tuple(self.after_error(shape, row, problem, took) for row in rows)
+            yield self._settlement(verdicts, endpoint.name, problem.request_id, started)
+        else:
+            yield self._answered(shape, rows, answer, endpoint.name, started)
+
+    def _call(self, shape: Shape, rows: Rows) -> WriteAnswer:
+        if shape.operation == "delete":
+            return self._client.delete_leads([int(row.payload["id"]) for row in rows])
+        return self._client.sync_leads(
+            action=ACTIONS[shape.operation],
+            lookup_field=shape.lookup_field,
+            partition_name=shape.partition_name,
+            records=[row.payload for row in rows],
+        )
+
+    def _answered(
+        self, shape: Shape, rows: Rows, answer: WriteAnswer, endpoint: str, started: float
+    ) -> Settlement:
+        pairs = list(zip(rows, answer.items, strict=True))
+        verdicts = tuple(_verdict(shape, row, item) for row, item in pairs)
+        done = [(row, item.id) for row, item in pairs if not item.skipped and item.id is not None]
+        gone = [int(row.payload["id"]) for row, _ in done] if shape.operation == "delete" else []
+        gone += [
+            v.lead_id
+            for v in verdicts
+            if shape.operation == "delete" and v.lead_id and v.outcome == "succeeded"
+        ]
+        return Settlement(
+            verdicts,
+            endpoint,
+            answer.request_id,
+            self._milliseconds(started),
+            changes=tuple((lead, row.payload) for row, lead in done if shape.operation != "delete"),
+            deleted=tuple(sorted(set(gone))),
+        )
+
+    def after_error(self, shape: Shape, row: ClaimedRow, problem: MarketoError, took: float) -> Verdict:
+        """Decide about a row of a call that failed as a whole; took: seconds since the call began."""
+        if isinstance(problem, OutcomeUnknown):
+            return self.after_unknown(shape, row, code=problem.code, reason=problem.message, since=took)
+        if problem.code in NOT_MADE:
+            return Verdict(row.id, "not_sent", "pending", unknown=row.unknown)
+        limit = self._conf.retry_at_most
+        due_in = full_jitter(
+            row.attempts,
+            base=self._conf.retry_base_seconds,
+            cap=self._conf.retry_cap_seconds,
+            chance=self._clock.random(),
+        )
+        if isinstance(problem, QuotaExhausted):
+            # Nobody is to blame, and the day will come: this does not count against the row.
+            due_in, limit = max(0.0, (problem.until - self._clock.now()).total_seconds()), row.attempts + 1
+            if problem.request_id is None:
+                return _not_sent(row, problem, due_in)
+        elif isinstance(problem, AuthenticationFailed):
+            due_in, limit = max(due_in, self._conf.retry_base_seconds), row.attempts + 1
+        elif isinstance(problem, Retryable) and problem.after is not None:
+            due_in = problem.after
+        return after_refusal_to_work(
+            row, code=problem.code, reason=problem.message, due_in=due_in, attempts_at_most=limit
+        )
+
+    def after_unknown(
+        self, shape: Shape, row: ClaimedRow, *, code: str, reason: str, since: float
+    ) -> Verdict:
+        """Decide about a row whose call may have taken effect; since: seconds since the call began."""
+        wait = self._conf.unknown_outcome_wait_seconds
+        if wait is None:
+            endpoint = endpoints.DELETE_LEADS if shape.operation == "delete" else endpoints.SYNC_LEADS
+            wait = max(0.0, endpoint.timeout * self._timeout_scale - since) + NETWORK_MARGIN
+        return after_unknown_outcome(
+            shape, row, code=code, reason=reason, wait=wait, attempts_at_most=self._conf.retry_at_most
+        )
+
+    def _read_back(self, shape: Shape, rows: Rows) -> tuple[list[Settlement], Rows]:
+        """Find out which creations of unknown outcome took place: one read for all of them."""
+        asked = tuple(row for row in rows if row.unknown)
+        started = self._clock.monotonic()
+        keys = sorted({key_of(shape, row.payload) for row in asked})
+        names = sorted({name for row in asked for name in row.payload} | {shape.lookup_field})
+        try:
+            found = self._client.leads(shape.lookup_field, keys, names)
+        except MarketoError as problem:
+            took = self._clock.monotonic() - started
+            verdicts = tuple(_still_unknown(self.after_error(shape, row, problem, took)) for row in asked)
+            settled = [self._settlement(verdicts, endpoints.LEADS.name, problem.request_id, started)]
+            return settled, tuple(row for row in rows if not row.unknown)
+        leads = {str(record.get(shape.lookup_field, "")).lower(): int(record["id"]) for record in found}
+        verdicts_found, changes = [], []
+        for row in asked:
+            lead = leads.get(key_of(shape, row.payload).lower())
+            if lead is not None:
+                result = {"id": lead, "status": "created", "proven_by": "read back after an unknown outcome"}
+                verdicts_found.append(Verdict(row.id, "succeeded", "succeeded", lead_id=lead, result=result))
+                changes.append((lead, row.payload))
+        proven = {v.outbox_id for v in verdicts_found}
+        settlement = Settlement(
+            tuple(verdicts_found),
+            endpoints.LEADS.name,
+            None,
+            self._milliseconds(started),
+            changes=tuple(changes),
+        )
+        return ([settlement] if proven else []), tuple(row for row in rows if row.id not in proven)
+
+    def _name_by_id(self, shape: Shape, rows: Rows) -> tuple[list[Settlement], Rows]:
+        """Give each deletion the id of its lead; those that name it by an address find it in the mirror."""
+        if shape.lookup_field == "id":
+            return [], rows
+        known = self._leads_by_email(sorted({key_of(shape, row.payload).strip().lower() for row in rows}))
+        named, verdicts = [], []
+        for row in rows:
+            leads = known.get(key_of(shape, row.payload).strip().lower(), [])
+            if len(leads) == 1:
+                payload = row.payload | {"id": leads[0]}
+                named.append(
+                    ClaimedRow(row.id, payload, row.attempts, row.unknown, row.on_unknown_outcome, row.age)
+                )
+                continue
+            count = "no lead" if not leads else f"{len(leads)} leads ({', '.join(map(str, leads))})"
+            reason = f"field email: the mirror holds {count} with this address; name the lead by its id"
+            code = "1004" if not leads else "1007"
+            verdicts.append(Verdict(row.id, "failed", "failed", error_code=code, error_message=reason))
+        return ([Settlement(tuple(verdicts))] if verdicts else []), tuple(named)
+
+    def _settlement(
+        self, verdicts: tuple[Verdict, ...], endpoint: str, request_id: str | None, started: float
+    ) -> Settlement:
+        failed = next((v for v in verdicts if v.error_code), None)
+        if failed is not None:
+            log.get("outbox").warning(
+                "a call failed",
+                endpoint=endpoint,
+                rows=len(verdicts),
+                outcome=failed.outcome,
+                code=failed.error_code,
+                reason=without_values(failed.error_message or ""),
+                request_id=request_id,
+            )
+        return Settlement(verdicts, endpoint, request_id, self._milliseconds(started))
+
+    def _milliseconds(self, started: float) -> int:
+        return round((self._clock.monotonic() - started) * 1000)
+
+
+def _verdict(shape: Shape, row: ClaimedRow, item: RecordResult) -> Verdict:
+    if item.skipped:
+        reason = item.reasons[0] if item.reasons else None
+        code = reason.code if reason else "skipped"
+        return after_skip(
+            shape, row, code=code, reason=reason.message if reason else "Marketo gave no reason"
+        )
+    result = {"id": item.id, "status": item.status}
+    return Verdict(row.id, "succeeded", "succeeded", lead_id=item.id, result=result)
+
+
+def _not_sent(row: ClaimedRow, problem: QuotaExhausted, due_in: float) -> Verdict:
+    return Verdict(
+        row.id,
+        "not_sent",
+        "retrying",
+        error_code=problem.code,
+        error_message=problem.message,
+        due_in=due_in,
+        unknown=row.unknown,
+    )
+
+
+def _still_unknown(verdict: Verdict) -> Verdict:
+    """Keep in mind, over a read that failed, that the write before it is still in doubt."""
+    return Verdict(
+        verdict.outbox_id,
+        verdict.outcome,
+        verdict.status,
+        error_code=verdict.error_code,
+        error_message=verdict.error_message,
+        due_in=verdict.due_in,
+        unknown=True,
+    )

@@ -1,0 +1,89 @@
+"""How things stand, as one document: what `syncd status` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from syncd import metrics
+from syncd.database.engine import REPLICA_CLASS
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from syncd import settings
+    from syncd.database.engine import Database
+
+FORMAT = 1
+"""Raised when a key of the document changes its meaning or goes."""
+
+
+def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
+    """Return the document: only JSON's own types, times as ISO 8601 in UTC, durations in seconds."""
+    kind = database.names.lock_class(REPLICA_CLASS) & 0xFFFFFFFF
+    with database.begin() as transaction:
+        outbox, leads, dirty = (
+            transaction.row(name) for name in ("outbox_counts", "lead_count", "dirty_count")
+        )
+        assets, now = transaction.row("asset_count"), transaction.scalar("database_now")
+        windows = transaction.rows("windows")
+        usage = transaction.rows("usage_today")
+        runs = transaction.rows("runs_last")
+        pauses = transaction.rows("pauses")
+        replicas = transaction.rows("replicas_alive", kind=kind)
+    assert outbox is not None and leads is not None and dirty is not None and assets is not None  # noqa: S101, PT018
+    calls = sum(int(u.calls) for u in usage)
+    metrics.OUTBOX_WAITING.set(outbox.waiting)
+    metrics.DIRTY_LEADS.set(dirty.leads)
+    metrics.CALLS_TODAY.set(calls)
+    return {
+        "format": FORMAT,
+        "at": _time(now),
+        "leads": {"living": leads.living, "retired": leads.retired, "with_unparsed_values": leads.unparsed},
+        "assets": dict(assets._mapping),  # noqa: SLF001 - SQLAlchemy's documented name
+        "dirty": {"leads": dirty.leads, "oldest_seconds": dirty.oldest_seconds},
+        "backfill": {"windows": len(windows), "done": sum(w.state == "done" for w in windows)},
+        "outbox": {
+            "waiting": outbox.waiting,
+            "sending": outbox.sending,
+            "retrying": outbox.retrying,
+            "failed": outbox.failed,
+            "uncertain": outbox.uncertain,
+            "oldest_seconds": outbox.oldest_seconds,
+        },
+        "api": {
+            "calls_today": calls,
+            "calls_per_day": budget.calls_per_day,
+            "errors_today": sum(int(u.errors) for u in usage),
+            "by_endpoint": [
+                {"lane": u.lane, "endpoint": u.endpoint, "calls": u.calls, "errors": u.errors} for u in usage
+            ],
+            "paused": [{"what": p.what, "until": _time(p.until), "reason": p.reason} for p in pauses],
+        },
+        "feeds": [
+            {
+                "feed": r.feed,
+                "outcome": r.outcome,
+                "started_at": _time(r.started_at),
+                "finished_at": _time(r.finished_at),
+                "last_done_at": _time(r.last_done_at),
+                "fresh_seconds": (now - r.last_done_at).total_seconds() if r.last_done_at else None,
+                "counts": r.counts,
+                "error": r.error,
+            }
+            for r in runs
+        ],
+        "replicas": [
+            {
+                "id": r.id,
+                "host": r.host,
+                "pid": r.pid,
+                "version": r.version,
+                "started_at": _time(r.started_at),
+            }
+            for r in replicas
+        ],
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""Compares the mirror with Marketo itself, and repairs; never guesses."""
