@@ -1,7 +1,5 @@
 """Bulk extract jobs: the queue they share, the files they write, and the day's volume."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import asyncio
 import hashlib
 import tempfile

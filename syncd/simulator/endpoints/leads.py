@@ -1,7 +1,5 @@
 """Leads by id and by filter, sync, delete, merge, associate, partitions."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import re
 from typing import Any
 from urllib.parse import unquote
