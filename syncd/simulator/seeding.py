@@ -76,6 +76,10 @@ class Seeder:
             return 0
         return (self.created(lead) + self.start - 30) // 2
 
+    def last_change(self, lead: int) -> int:
+        """The hidden time of its last change, without making its record."""
+        return max(self.created(lead), self.standard_change(lead), self.custom_change(lead))
+
     def old_title(self, lead: int) -> str:
         """Its title before that change."""
         return people.TITLES[((mix(lead, self.seed) >> 40) + 1) % len(people.TITLES)]
