@@ -1,7 +1,5 @@
 """Static lists, programs, campaigns, channels, folders and forms, and who belongs to them."""
 
-
-
 from dataclasses import dataclass, field
 from typing import Any
 

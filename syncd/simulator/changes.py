@@ -1,7 +1,5 @@
 """The changes that can happen to leads, whoever causes them; each leaves activities and effects."""
 
-
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Fault rules: which call goes wrong, how, and whether before or after its effect."""
 
-
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase

@@ -1,7 +1,5 @@
 """The options as command line flags, and back."""
 
-
-
 import argparse
 import inspect
 import re

@@ -1,7 +1,5 @@
 """Bulk import of leads: files are read, rows upserted, failures and warnings kept."""
 
-
-
 import asyncio
 import csv
 import email.parser

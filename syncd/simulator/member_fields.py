@@ -1,7 +1,5 @@
 """The fields of a program member: standard ones, and custom ones that can be created."""
 
-
-
 from typing import Any
 
 from syncd.simulator.assets import Member, Program

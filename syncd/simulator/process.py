@@ -1,7 +1,5 @@
 """Runs a simulator in a process of its own."""
 
-
-
 import subprocess
 import sys
 import threading

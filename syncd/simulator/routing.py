@@ -1,7 +1,5 @@
 """Which function answers which path."""
 
-
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass

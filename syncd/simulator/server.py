@@ -1,7 +1,5 @@
 """Serves a simulator over HTTP until it is told to stop."""
 
-
-
 import asyncio
 import contextlib
 import gc

@@ -1,7 +1,5 @@
 """The way of a call through the simulator: counts, faults, sizes, token, permission, limits, handler."""
 
-
-
 import asyncio
 import contextlib
 import gzip

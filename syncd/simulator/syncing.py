@@ -1,7 +1,5 @@
 """Upserts: values are checked, leads looked up, time passes, then the effect comes, record by record."""
 
-
-
 import asyncio
 from dataclasses import dataclass, field
 from typing import Any

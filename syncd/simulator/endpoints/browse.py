@@ -1,7 +1,5 @@
 """Assets: programs, smart campaigns, channels, folders, and the asset side of static lists."""
 
-
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Bulk extract of program members and of activities."""
 
-
-
 from collections.abc import Iterator
 from typing import Any
 

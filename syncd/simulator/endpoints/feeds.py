@@ -1,7 +1,5 @@
 """Paging token, activities, lead changes, deleted leads, activity types."""
 
-
-
 from collections.abc import Callable
 from typing import Any
 

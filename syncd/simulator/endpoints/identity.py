@@ -1,7 +1,5 @@
 """Access tokens."""
 
-
-
 import orjson
 
 from syncd.simulator.calls import Answer, Call, Raw

@@ -1,7 +1,5 @@
 """Field metadata: describe, describe2, and the lead field endpoints."""
 
-
-
 from collections.abc import Sequence
 from typing import Any
 
