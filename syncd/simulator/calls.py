@@ -1,6 +1,6 @@
 """One call: its parameters, its body, and the ways to answer it."""
 
-# ruff: noqa: D401 - what a function gives is its name
+
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field

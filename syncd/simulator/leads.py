@@ -1,6 +1,6 @@
 """The leads: seeded ones made when they are read, changed ones kept, and indexes over both."""
 
-# ruff: noqa: D401 - what a function gives is its name
+
 
 from collections.abc import Iterator
 from itertools import chain

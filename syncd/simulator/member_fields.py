@@ -1,6 +1,6 @@
 """The fields of a program member: standard ones, and custom ones that can be created."""
 
-# ruff: noqa: D401 - what a function gives is its name
+
 
 from typing import Any
 

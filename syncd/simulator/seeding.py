@@ -1,8 +1,8 @@
 """Makes any seeded lead from its id alone, so that a million of them cost nothing until they are read."""
 
-# ruff: noqa: D401 - what a function gives is its name
 
-# ruff: noqa: E501 - tables of fields
+
+
 
 import re
 import unicodedata

@@ -1,6 +1,6 @@
 """What a person does in Marketo's own interface, for the control surface."""
 
-# ruff: noqa: D401 - what a function gives is its name
+
 
 from collections.abc import Callable
 

@@ -1,6 +1,6 @@
 """What each field type takes, and how it is kept: always in the form in which it is read back."""
 
-# ruff: noqa: D401 - what a function gives is its name
+
 
 import re
 from collections.abc import Callable

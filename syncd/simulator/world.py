@@ -1,6 +1,6 @@
 """A whole subscription: its leads, assets, log and clock, and the record of every effect."""
 
-# ruff: noqa: D401 - what a function gives is its name
+
 
 import random
 from array import array

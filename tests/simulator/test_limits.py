@@ -111,6 +111,22 @@ def test_codes(api: Api, path: str, params: dict[str, str], code: str) -> None:
         assert api.get(path, **params)["success"] is True
 
 
+def test_ways_to_say_a_path_and_a_method(api: Api) -> None:
+    """Doubled slashes and dot segments are tolerated; _method counts in a query and in a form, not for assets."""
+    assert api.get("//rest//v1/lead/1.json")["result"][0]["id"] == 1
+    assert api.get("/bulk/v1/leads/export.json")["success"] is True
+    raw = api.http.build_request("GET", "/x", headers={"Authorization": f"Bearer {api.token}"})
+    raw.url = raw.url.copy_with(raw_path=b"/rest/../bulk/v1/leads/export.json")
+    assert api.http.send(raw).json()["success"] is True
+    query = {"filterType": "id", "filterValues": "1"}
+    for path, form in (
+        ("/rest/v1/leads.json?_method=GET", query),
+        ("/rest/v1/leads.json", {**query, "_method": "GET"}),
+    ):
+        assert [x["id"] for x in api.call("POST", path, data=form)["result"]] == [1]
+    assert api.code("POST", "/rest/asset/v1/channels.json", data={"_method": "GET"}) == "605"
+
+
 def test_permissions(start: Callable[..., Api]) -> None:
     """What the API user may not do is 603, endpoint by endpoint."""
     api = start(denied=("read-asset", "read-write-asset"))

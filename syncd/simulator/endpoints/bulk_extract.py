@@ -1,6 +1,6 @@
 """Bulk extract: jobs of all kinds, and the lead export's filters."""
 
-# ruff: noqa: D401 - what a function gives is its name
+
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence

@@ -1,6 +1,6 @@
 """Access tokens."""
 
-# ruff: noqa: D401 - what a function gives is its name
+
 
 import orjson
 

@@ -1,6 +1,6 @@
 """Leads by id and by filter, sync, delete, merge, associate, partitions."""
 
-# ruff: noqa: D401 - what a function gives is its name
+
 
 import re
 from typing import Any
@@ -161,12 +161,14 @@ async def associate(call: Call) -> Answer:
 
 
 def tie_cookie(call: Call, lead: int, cookie: str) -> None:
-    """From now on, what this visitor does is the lead's."""
+    """From now on, what this visitor does is the lead's; an anonymous visitor becomes part of it."""
     world = call.world
+    known = world.cookies.get(cookie)
+    if known is not None and known != lead and known in world.anonymous:
+        changes.merge(world, lead, [known], call.origin, source="form")
     world.cookies[cookie] = lead
-    slot = world.schema.slot("cookies")
-    if world.leads.get(lead) is not None:
-        world.leads.write(lead, {slot: cookie})
+    if world.leads.exists(lead):
+        world.leads.write(lead, {world.schema.slot("cookies"): cookie})
     world.note("associated", lead, call.origin, cookie=cookie)
 
 

@@ -1,6 +1,6 @@
 """Static lists of the Lead Database: browse, members, and the lists of a lead."""
 
-# ruff: noqa: D401 - what a function gives is its name
+
 
 from typing import Any
 

@@ -1,6 +1,6 @@
 """Program members: by filter, status, data, delete, describe, and their custom fields."""
 
-# ruff: noqa: D401 - what a function gives is its name
+
 
 from collections.abc import Callable
 from typing import Any

@@ -1,6 +1,6 @@
 """Programs as the Lead Database sees them: leads of a program, programs of a lead, status of members."""
 
-# ruff: noqa: D401 - what a function gives is its name
+
 
 from typing import Any
 

@@ -1,6 +1,6 @@
 """Calls and errors, today and in the last seven days."""
 
-# ruff: noqa: D401 - what a function gives is its name
+
 
 from collections import Counter
 from datetime import date, timedelta
