@@ -104,7 +104,7 @@ def unseen_changes(transaction: Transaction, changes: Sequence[dict[str, Any]]) 
     """Return the leads of which the mirror does not show one of these changes (lead_id, name, value as text)."""
     if not changes:
         return set()
-    rows = transaction.rows("changes_unseen", changes=orjson.dumps(list(changes)).decode())
+    rows = transaction.rows("changes_unseen", changes=_document(changes))
     return {int(row.lead_id) for row in rows}
 
 
