@@ -1,7 +1,5 @@
 """The changes that can happen to leads, whoever causes them; each leaves activities and effects."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from collections.abc import Sequence
 from typing import Any
 

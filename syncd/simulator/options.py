@@ -85,6 +85,8 @@ class Options:
     """Calls allowed at once; 0 switches the concurrency limit off."""
     daily_quota: int = 50_000
     """Calls allowed in a day that ends at midnight US Central; 0 switches the quota off."""
+    max_records: int = 300
+    """Records, ids or filter values that one call may carry; 0 switches the limit off."""
     max_matches: int = 1_000
     """Leads that a filter may match; 0 switches the limit off."""
     max_uri: int = 8_192

@@ -1,7 +1,5 @@
 """Fields asked for, and pages: what a record shows, and how a reader goes on."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import base64
 import binascii
 from bisect import bisect_right

@@ -1,7 +1,5 @@
 """Runs a simulator in a process of its own."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import subprocess
 import sys
 import threading

@@ -1,7 +1,5 @@
 """Reads a request off the wire, and what `_method` makes of it."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import posixpath
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

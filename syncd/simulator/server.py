@@ -1,7 +1,5 @@
 """Serves a simulator over HTTP until it is told to stop."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import asyncio
 import contextlib
 import gc

@@ -1,7 +1,5 @@
 """The way of a call through the simulator: counts, faults, sizes, token, permission, limits, handler."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import asyncio
 import contextlib
 import gzip
@@ -151,9 +149,9 @@ class Service:
         try:
             call.client = self.tokens.check(self._token(incoming))
             if route is None:
-                raise self._no_route(incoming, routes)  # noqa: TRY301
+                raise self._no_route(incoming, routes)
             if route.permissions and set(route.permissions) <= self.world.denied:
-                raise ApiError(603, "Access denied")  # noqa: TRY301
+                raise ApiError(603, "Access denied")
             entered = self.limits.enter(user)
             answer = await self._run(route, call)
         except ApiError as problem:

@@ -1,7 +1,5 @@
 """Access tokens: one per client till it expires, 602 once after that, 601 ever after."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import uuid
 from dataclasses import dataclass
 from random import Random

@@ -1,7 +1,5 @@
 """Assets: programs, smart campaigns, channels, folders, and the asset side of static lists."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,13 +1,11 @@
 """Leads by id and by filter, sync, delete, merge, associate, partitions."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import re
 from typing import Any
 from urllib.parse import unquote
 
 from syncd.simulator import changes
-from syncd.simulator.calls import INPUT_LIMIT, Answer, ApiError, Call, number, skipped
+from syncd.simulator.calls import Answer, ApiError, Call, number, skipped
 from syncd.simulator.pages import lead_page, read_leads, shape
 from syncd.simulator.routing import READ_LEAD, WRITE_LEAD, route
 from syncd.simulator.syncing import ACTIONS, Upsert, lookup_field, partition_id
@@ -34,8 +32,8 @@ async def by_filter(call: Call) -> Answer:
     values = list(dict.fromkeys(call.many("filterValues")))
     if not values:
         raise ApiError(1002, "Missing value for required parameter 'filterValues'")
-    if len(values) > INPUT_LIMIT:
-        raise ApiError(1003, f"The number of filter values {len(values)} exceeds the limit of {INPUT_LIMIT}")
+    if len(values) > call.most:
+        raise ApiError(1003, f"The number of filter values {len(values)} exceeds the limit of {call.most}")
     field = world.field(name)
     if field is None:
         raise ApiError(1006, f"Lookup field '{name}' not found")
@@ -112,8 +110,8 @@ def lead_ids(call: Call) -> list[int]:
             if given is None or isinstance(given, (bool, dict, list)):
                 raise ApiError(1003, "Lead ids not specified")
             ids.append(number("id", given))
-    if len(ids) > INPUT_LIMIT:
-        raise ApiError(1003, f"The number of leads {len(ids)} exceeds the limit of {INPUT_LIMIT}")
+    if len(ids) > call.most:
+        raise ApiError(1003, f"The number of leads {len(ids)} exceeds the limit of {call.most}")
     return ids
 
 
