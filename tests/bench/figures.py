@@ -46,10 +46,18 @@ class Figure:
 
     def line(self) -> str:
         sign = ">=" if self.at_least else "<="
-        return f"{self.name:<42} {self.value:>9.3g}  {sign} {self.goal:>7g}  {'met' if self.met else 'NOT MET'}"
+        return (
+            f"{self.name:<42} {self.value:>9.3g}  {sign} {self.goal:>7g}  {'met' if self.met else 'NOT MET'}"
+        )
 
     def document(self) -> dict[str, Any]:
-        return {"name": self.name, "value": self.value, "goal": self.goal, "at_least": self.at_least, "met": self.met}
+        return {
+            "name": self.name,
+            "value": self.value,
+            "goal": self.goal,
+            "at_least": self.at_least,
+            "met": self.met,
+        }
 
 
 def measure(only: list[str]) -> Iterator[Figure]:
@@ -70,7 +78,10 @@ def measure(only: list[str]) -> Iterator[Figure]:
 
 def mirror(url: str, _: str) -> Iterator[Figure]:
     """A first load of 20,000 leads: calls beside the least possible, time beside a bare COPY of the same values."""
-    with running(Options(leads=LEADS, limits=False, history_days=90)) as simulator, _app(url, simulator.base_url) as app:
+    with (
+        running(Options(leads=LEADS, limits=False, history_days=90)) as simulator,
+        _app(url, simulator.base_url) as app,
+    ):
         feeds = app.feeds()
         schema.pull(feeds)
         simulator.reset_calls()
@@ -168,7 +179,11 @@ def _bare_calls(base_url: str) -> float:
     """Seconds for as many upserts of 300 records by a bare client with as many threads."""
     client = httpx.Client(base_url=base_url, timeout=60)
     options = Options()
-    query = {"grant_type": "client_credentials", "client_id": options.client_id, "client_secret": options.client_secret}
+    query = {
+        "grant_type": "client_credentials",
+        "client_id": options.client_id,
+        "client_secret": options.client_secret,
+    }
     token = client.get("/identity/oauth/token", params=query).json()["access_token"]
 
     def send(number: int) -> None:
@@ -176,7 +191,9 @@ def _bare_calls(base_url: str) -> float:
             {"email": f"bare{number}-{n}@example.com", "firstName": f"N{n % 97}", "leadScore": n % 50}
             for n in range(BATCH)
         ]
-        answer = client.post("/rest/v1/leads.json", json={"input": records}, headers={"Authorization": f"Bearer {token}"})
+        answer = client.post(
+            "/rest/v1/leads.json", json={"input": records}, headers={"Authorization": f"Bearer {token}"}
+        )
         assert answer.json()["success"], answer.text
 
     began = time.perf_counter()
