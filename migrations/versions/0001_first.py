@@ -253,7 +253,7 @@ CREATE INDEX outbox_queue_expires_idx ON {machinery}.outbox_queue (expires_at)
 CREATE SEQUENCE {machinery}.outbox_claim;
 COMMENT ON TABLE {machinery}.outbox_queue IS 'Where each unfinished outbox row stands. Changed only under the queue''s advisory lock.';
 COMMENT ON COLUMN {machinery}.outbox_queue.outbox_id IS 'The row.';
-COMMENT ON COLUMN {machinery}.outbox_queue.state IS 'new: not yet looked at; blocked: an earlier row shares a key; waiting: for due_at; ready; sending; closing: finished, but its keys stay closed until due_at.';
+COMMENT ON COLUMN {machinery}.outbox_queue.state IS 'new: not yet looked at; blocked: an earlier row shares a key; waiting: for due_at; ready; sending; closing: its outcome is not known and its keys stay closed until due_at.';
 COMMENT ON COLUMN {machinery}.outbox_queue.shape IS 'Rows of one shape can share a call.';
 COMMENT ON COLUMN {machinery}.outbox_queue.bytes IS 'Length of the payload as JSON, for the limit on a call''s body.';
 COMMENT ON COLUMN {machinery}.outbox_queue.due_at IS 'Not to be sent before.';

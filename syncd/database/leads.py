@@ -113,6 +113,13 @@ def unseen_leads(transaction: Transaction, ids: Sequence[int]) -> set[int]:
     return {int(row.lead_id) for row in transaction.rows("leads_unseen", ids=list(ids))} if ids else set()
 
 
+def bury(transaction: Transaction, leads: Sequence[tuple[int, int | None]]) -> int:
+    """Retire leads that Marketo says are gone for good; a read of them that began earlier can't bring them back."""
+    if leads:
+        transaction.run("dirty_forget", ids=[lead for lead, _ in leads])
+    return retire(transaction, leads)
+
+
 def retire(transaction: Transaction, leads: Sequence[tuple[int, int | None]]) -> int:
     """Retire leads, each with the lead that it was merged into, if any; return how many rows changed."""
     rows = [{"id": lead, "merged_into": winner} for lead, winner in leads]

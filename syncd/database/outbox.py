@@ -52,14 +52,15 @@ def claim(database: Database, *, replica: int, most: int) -> Claim | None:
 
 def _tidy(transaction: Transaction, most: int) -> None:
     """Wake rows that are due, end those that are over, and take in new ones where a call could not be filled."""
-    woken = [int(row.outbox_id) for row in transaction.rows("queue_wake") if row.unknown]
-    if woken:
-        _open_keys(transaction, woken)
+    transaction.run("queue_wake")
+    closed = transaction.rows("queue_closed")
+    _reopen(transaction, [int(row.outbox_id) for row in closed if not row.finished])
     if transaction.scalar("queue_runs_short", most=most):
         fresh = _ids(transaction.rows("queue_sort", most=SORT_AT_ONCE))
         if fresh:
             transaction.run("queue_release", ids=fresh)
-    finish(transaction, _ids(transaction.rows("queue_expire")) + _ids(transaction.rows("queue_closed")))
+    over = _ids(transaction.rows("queue_expire"))
+    finish(transaction, over + [int(row.outbox_id) for row in closed if row.finished])
 
 
 def finish(transaction: Transaction, ids: Sequence[int]) -> None:
@@ -70,13 +71,13 @@ def finish(transaction: Transaction, ids: Sequence[int]) -> None:
         transaction.run("queue_promote", keys=keys)
 
 
-def _open_keys(transaction: Transaction, ids: Sequence[int]) -> None:
-    """Open the keys of rows that are not being sent any more, for whoever is first in line."""
+def _reopen(transaction: Transaction, ids: Sequence[int]) -> None:
+    """Put rows that will be sent again back in line, and open their keys for whoever is first."""
     if ids:
+        transaction.run("queue_reopen", ids=list(ids))
         transaction.run("queue_free", ids=list(ids))
-        transaction.run(
-            "queue_promote", keys=[row.key for row in transaction.rows("queue_keys", ids=list(ids))]
-        )
+        keys = [row.key for row in transaction.rows("queue_keys", ids=list(ids))]
+        transaction.run("queue_promote", keys=keys)
 
 
 def settle(transaction: Transaction, number: int, settlement: Settlement) -> list[int]:
@@ -112,20 +113,14 @@ def settle(transaction: Transaction, number: int, settlement: Settlement) -> lis
         )
     )
     mine = [v for v in settlement.verdicts if v.outbox_id in ours]
-    again = [v for v in mine if v.status in {"retrying", "pending"}]
-    closing = [v for v in mine if v.status == "uncertain"]
-    if again:
-        transaction.run(
-            "queue_again",
-            rows=_json([{"outbox_id": v.outbox_id, "due_in": v.due_in, "unknown": v.unknown} for v in again]),
-        )
-        # After an unknown outcome the keys stay closed until the row is due: Marketo may be at it still.
-        _open_keys(transaction, [v.outbox_id for v in again if not v.unknown])
-        transaction.run("queue_release", ids=[v.outbox_id for v in again])
-    if closing:
-        transaction.run(
-            "queue_close", rows=_json([{"outbox_id": v.outbox_id, "due_in": v.due_in} for v in closing])
-        )
+    # Marketo may be at it still: the keys stay closed until the row is due, whether it will be sent again or not.
+    closing = [v for v in mine if v.outcome == "unknown"]
+    again = [v for v in mine if v.status in {"retrying", "pending"} and v not in closing]
+    for name, verdicts in (("queue_close", closing), ("queue_again", again)):
+        if verdicts:
+            told = [{"outbox_id": v.outbox_id, "due_in": v.due_in, "unknown": v.unknown} for v in verdicts]
+            transaction.run(name, rows=_json(told))
+    _reopen(transaction, [v.outbox_id for v in again])
     finish(transaction, [v.outbox_id for v in mine if v.status in {"succeeded", "failed"}])
     return sorted(ours)
 
@@ -169,12 +164,15 @@ def busy(database: Database) -> bool:
 
 
 def cancel(database: Database, ids: Sequence[int]) -> list[int]:
-    """End rows that are not being sent; return those that were."""
+    """End rows that are not being sent; return those that were ended.
+
+    A row that may have taken effect ends as ``uncertain``, and its keys stay closed for as long as before.
+    """
     with database.begin() as transaction:
         transaction.lock(QUEUE_LOCK)
-        cancelled = _ids(transaction.rows("outbox_cancel", ids=list(ids)))
-        finish(transaction, cancelled)
-        return sorted(cancelled)
+        ended = transaction.rows("outbox_cancel", ids=list(ids))
+        finish(transaction, [int(row.id) for row in ended if not row.closing])
+        return sorted(_ids(ended))
 
 
 def retry(database: Database, *, ids: Sequence[int] | None, error_code: str | None) -> list[int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from syncd.database.engine import Database
+    from syncd.database.engine import Database, Transaction
 
 
 def create(database: Database, name: str, columns: int) -> None:
@@ -48,10 +48,9 @@ def move(database: Database, source: str, target: str) -> None:
         transaction.composed(sql.SQL("DROP TABLE {source}").format(**places))
 
 
-def drop(database: Database, name: str) -> None:
-    """Remove a staging table."""
-    with database.begin() as transaction:
-        transaction.composed(sql.SQL("DROP TABLE IF EXISTS {}").format(_place(database, name)))
+def drop(database: Database, transaction: Transaction, name: str) -> None:
+    """Remove a staging table, together with whatever else the transaction does."""
+    transaction.composed(sql.SQL("DROP TABLE IF EXISTS {}").format(_place(database, name)))
 
 
 def _place(database: Database, name: str) -> sql.Identifier:

@@ -133,7 +133,8 @@ class _Backfill:
                 checksum=file.checksum,
                 unparsed=written.unparsed,
             )
-        staging.drop(database, table)
+            # Not after the window is closed: killed in between, nobody would come back for the table.
+            staging.drop(database, transaction, table)
         self.counts.update(
             windows=1, leads=file.rows, written=written.rows, unparsed=written.unparsed, bytes=file.bytes
         )

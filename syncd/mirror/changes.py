@@ -118,7 +118,7 @@ def _mark_changed(transaction: Transaction, items: list[Activity], counts: Count
 
 
 def _retire(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
-    counts["retired"] += leads.retire(transaction, [(item.lead_id, None) for item in items])
+    counts["retired"] += leads.bury(transaction, [(item.lead_id, None) for item in items])
 
 
 def _merge(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
@@ -132,7 +132,7 @@ def _merge(transaction: Transaction, items: list[Activity], counts: Counter[str]
     winners = sorted({winner for winner, _ in merges})
     state.mark_dirty(transaction, winners, "merged")
     losers = [(loser, winner) for winner, lost in merges for loser in lost]
-    counts["merged"] += leads.retire(transaction, losers)
+    counts["merged"] += leads.bury(transaction, losers)
 
 
 def _losers(value: Any) -> list[int]:

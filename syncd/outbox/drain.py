@@ -151,7 +151,7 @@ class Drain:
             state.mark_dirty(transaction, touched, "outbox")
             if settlement.changes:
                 leads.apply_changes(transaction, leads.mirrored_fields(transaction), settlement.changes)
-            leads.retire(transaction, [(lead, None) for lead in settlement.deleted])
+            leads.bury(transaction, [(lead, None) for lead in settlement.deleted])
             return outbox.settle(transaction, claim.number, settlement)
 
     def _count(self, claim: Claim, verdicts: tuple[Verdict, ...], ours: set[int]) -> None:

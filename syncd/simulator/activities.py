@@ -1,7 +1,5 @@
 """The activity log: appended to in the order of commits, read by position, made lazily for seeded leads."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import heapq
 import random
 from bisect import bisect_left

@@ -1,7 +1,5 @@
 """Static lists, programs, campaigns, channels, folders and forms, and who belongs to them."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One call: its parameters, its body, and the ways to answer it."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
     from syncd.simulator.service import Service
 
 JSON_TYPE = "application/json;charset=UTF-8"
-INPUT_LIMIT = 300
+NO_LIMIT = 2**62
 PAGE = 300
 
 
@@ -135,13 +133,19 @@ class Call:
             self._json = self._parse()
         return self._json  # type: ignore[no-any-return]
 
-    def input(self, *, limit: int = INPUT_LIMIT) -> list[Any]:
+    @property
+    def most(self) -> int:
+        """How many records, ids or values a call may carry."""
+        return self.world.options.max_records or NO_LIMIT
+
+    def input(self, *, limit: int | None = None) -> list[Any]:
         """The records in the body's input."""
         records = self.json().get("input")
         if not isinstance(records, list) or not records:
             raise ApiError(1002, "Missing value for required parameter 'input'")
-        if len(records) > limit:
-            raise ApiError(1003, f"The number of records {len(records)} exceeds the limit of {limit}")
+        most = self.most if limit is None else limit
+        if len(records) > most:
+            raise ApiError(1003, f"The number of records {len(records)} exceeds the limit of {most}")
         return records
 
     def text(self, name: str) -> str | None:

@@ -1,7 +1,5 @@
 """The changes that can happen to leads, whoever causes them; each leaves activities and effects."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -93,15 +91,9 @@ def merge(
     """Unite leads in the winner: its values stay, empty ones come from the losers; so do memberships."""
     filled: Values = {}
     skip = {
-        "id",
-        "leadPerson",
-        "createdAt",
-        "updatedAt",
-        "mktoName",
-        "fullGreeting",
-        "contactCompany",
-        "leadPartitionId",
-    }
+        "id", "leadPerson", "createdAt", "updatedAt", "mktoName", "fullGreeting", "contactCompany",
+        "leadPartitionId", "isAnonymous", "cookies",
+    }  # fmt: skip
     usable = [f for f in world.schema.fields if f.name not in skip]
     for loser in losers:
         record, old = world.leads.get(winner), world.leads.remove(loser)

@@ -1,7 +1,5 @@
 """The simulator's own time: it runs, can be set forward, and can be frozen."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import asyncio
 import time
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """A client of the control surface, for tests and demonstrations; it needs the standard library alone."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import json
 from collections.abc import Iterable
 from http.client import HTTPConnection

@@ -1,7 +1,5 @@
 """Fault rules: which call goes wrong, how, and whether before or after its effect."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
@@ -46,7 +44,6 @@ class Fault:
         return asdict(self)
 
 
-# ruff: noqa: E501
 MESSAGES = {
     "601": "Access token invalid", "602": "Access token expired", "603": "Access denied", "604": "Request timed out",
     "606": "Max rate limit '100' exceeded with in '20' secs", "607": "Daily quota reached",

@@ -1,7 +1,5 @@
 """The lead field schema: what fields there are, and where a record keeps each of them."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The options as command line flags, and back."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import argparse
 import inspect
 import re

@@ -1,7 +1,5 @@
 """Bulk import of leads: files are read, rows upserted, failures and warnings kept."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import asyncio
 import csv
 import email.parser

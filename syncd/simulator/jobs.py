@@ -1,7 +1,5 @@
 """Bulk extract jobs: the queue they share, the files they write, and the day's volume."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import asyncio
 import hashlib
 import tempfile
@@ -96,7 +94,7 @@ class Jobs:
         """Stop a job that has not ended."""
         if job.status in DONE:
             raise ApiError(1029, f"Export job {job.id} is already {job.status.lower()}")
-        job.status, job.finished = "Cancelled", self.world.clock.now()
+        job.status = "Cancelled"
 
     def readable(self, job: Job | None) -> bool:
         """Whether a job has a file to hand out by now."""
@@ -127,9 +125,10 @@ class Jobs:
         digest, separator = hashlib.sha256(), {"CSV": ",", "TSV": "\t", "SSV": ";"}[job.format]
         lines = [_line(job.header, separator)]
         for row in job.rows:
-            job.records += 1
-            lines.append(_line(row, separator))
-            if len(lines) >= ROWS_A_TURN:
+            if row:
+                job.records += 1
+                lines.append(_line(row, separator))
+            if not row or len(lines) >= ROWS_A_TURN:
                 self._flush(job, lines, digest)
                 await asyncio.sleep(0)
                 if job.status != "Processing":

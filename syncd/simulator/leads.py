@@ -1,11 +1,10 @@
 """The leads: seeded ones made when they are read, changed ones kept, and indexes over both."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
+from syncd.simulator.clock import stamp
 from syncd.simulator.fields import HIDDEN_CHANGE, Field, Schema
 from syncd.simulator.seeding import Record, Seeder
 
@@ -127,6 +126,8 @@ class Leads:
 
     def changed_since(self, lead: int) -> str:
         """The hidden time of the last change of any field."""
+        if lead not in self.changed and 1 <= lead <= self.seeder.count:
+            return stamp(self.seeder.last_change(lead))
         record = self.get(lead)
         return "" if record is None else record[HIDDEN_CHANGE]
 

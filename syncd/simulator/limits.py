@@ -1,7 +1,5 @@
 """The subscription's limits on calls, and the day's counts of them."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from collections import Counter, deque
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo

@@ -1,7 +1,5 @@
 """The fields of a program member: standard ones, and custom ones that can be created."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from typing import Any
 
 from syncd.simulator.assets import Member, Program

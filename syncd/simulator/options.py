@@ -59,6 +59,8 @@ class Options:
     """Client id of the custom service."""
     client_secret: str = "simulator-secret"  # noqa: S105 - a stand-in's own
     """Client secret of the custom service."""
+    other_clients: tuple[str, ...] = ()
+    """Further custom services, each as ID:SECRET; they share the limits, not the export jobs."""
     user: str = "api.user@simulator.example.com"
     """Name of the API-only user, as the token's scope and the usage report show it."""
     denied: tuple[str, ...] = ()
@@ -83,6 +85,8 @@ class Options:
     """Calls allowed at once; 0 switches the concurrency limit off."""
     daily_quota: int = 50_000
     """Calls allowed in a day that ends at midnight US Central; 0 switches the quota off."""
+    max_records: int = 300
+    """Records, ids or filter values that one call may carry; 0 switches the limit off."""
     max_matches: int = 1_000
     """Leads that a filter may match; 0 switches the limit off."""
     max_uri: int = 8_192
@@ -139,6 +143,8 @@ class Options:
     """Leads of filters, lists and programs come in no useful order."""
     missing_lead: str = "empty"
     """What reading an unknown lead by id gives: empty or 1004."""
+    until_stdin_closes: bool = False
+    """End when standard input is closed, so that no simulator outlives its parent."""
     gzip: bool = True
     """Compress answers of a kilobyte and more when the client asks for it."""
 

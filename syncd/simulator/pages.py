@@ -1,9 +1,8 @@
 """Fields asked for, and pages: what a record shows, and how a reader goes on."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import base64
 import binascii
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
@@ -68,10 +67,9 @@ def lead_page(call: Call, ids: Iterable[int]) -> tuple[list[int], str | None]:
     order: Callable[[int], int] = (lambda i: mix(i, seed) >> 1) if call.world.options.shuffle else int
     after = number_token(call.one("nextPageToken"))
     ordered = sorted(ids, key=order) if call.world.options.shuffle else sorted(ids)
-    if after:
-        ordered = [i for i in ordered if order(i) > after]
-    page = ordered[:size]
-    return page, encode_token(order(page[-1])) if len(ordered) > size else None
+    start = bisect_right(ordered, after, key=order) if after else 0
+    page = ordered[start : start + size]
+    return page, encode_token(order(page[-1])) if len(ordered) > start + size else None
 
 
 def offset_page(call: Call, items: Sequence[Any]) -> tuple[list[Any], str | None]:

@@ -1,7 +1,5 @@
 """Runs a simulator in a process of its own."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import subprocess
 import sys
 import threading
@@ -19,8 +17,13 @@ STOP_SECONDS = 5.0
 @contextmanager
 def running(options: Options | None = None) -> Iterator[Simulator]:
     """A simulator in its own process, ended when the block ends; yields its control client."""
-    command = [sys.executable, "-m", "syncd.simulator", *arguments(options or Options())]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own program
+    flags = ["--until-stdin-closes", *arguments(options or Options())]
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-m", "syncd.simulator", *flags],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         yield Simulator(_address(process), pid=process.pid)
     finally:
@@ -30,8 +33,9 @@ def running(options: Options | None = None) -> Iterator[Simulator]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
 
 
 def _address(process: "subprocess.Popen[str]") -> str:

@@ -1,7 +1,6 @@
 """Reads a request off the wire, and what `_method` makes of it."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
+import posixpath
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,10 @@ from urllib.parse import parse_qsl
 KEEP = 24 * 1024 * 1024
 KEEP_STATE = 4 * 1024 * 1024 * 1024
 FORM = "application/x-www-form-urlencoded"
+
+
+class Gone(Exception):  # noqa: N818 - nothing is wrong, there is just nobody to answer
+    """The connection is closed."""
 
 
 @dataclass(slots=True)
@@ -33,11 +36,13 @@ async def read(scope: dict[str, Any], receive: Callable[[], Awaitable[dict[str, 
     parts, length = [], 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
         part = message.get("body", b"")
         length += len(part)
         if length <= (KEEP_STATE if scope["path"].startswith("/_simulator/") else KEEP):
             parts.append(part)
-        if not message.get("more_body") or message["type"] == "http.disconnect":
+        if not message.get("more_body"):
             break
     params = parse(query)
     incoming = Incoming(
@@ -87,6 +92,6 @@ def _merge(incoming: Incoming) -> None:
 
 
 def _path(path: str) -> str:
-    while "//" in path:
-        path = path.replace("//", "/")
-    return path
+    if "//" not in path and "/." not in path:
+        return path
+    return "/" + posixpath.normpath(path).lstrip("/")

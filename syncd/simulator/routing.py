@@ -1,7 +1,5 @@
 """Which function answers which path."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass

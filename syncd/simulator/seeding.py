@@ -1,9 +1,5 @@
 """Makes any seeded lead from its id alone, so that a million of them cost nothing until they are read."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
-# ruff: noqa: E501 - tables of fields
-
 import re
 import unicodedata
 from collections.abc import Callable
@@ -79,6 +75,10 @@ class Seeder:
         if lead % TIER_TURN[0] != TIER_TURN[1]:
             return 0
         return (self.created(lead) + self.start - 30) // 2
+
+    def last_change(self, lead: int) -> int:
+        """The hidden time of its last change, without making its record."""
+        return max(self.created(lead), self.standard_change(lead), self.custom_change(lead))
 
     def old_title(self, lead: int) -> str:
         """Its title before that change."""

@@ -1,10 +1,9 @@
 """Serves a simulator over HTTP until it is told to stop."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import socket
 import sys
@@ -50,6 +49,9 @@ def serve(options: Options) -> None:
     service.surface = surface.answer
     if options.load:
         service.begin = lambda: load(service, orjson.loads(Path(options.load).read_bytes()))
+    if options.until_stdin_closes:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+    gc.set_threshold(50_000, 20, 100)
     gc.collect()
     gc.freeze()
     config = uvicorn.Config(
@@ -58,6 +60,12 @@ def serve(options: Options) -> None:
     )  # fmt: skip
     server = _Server(config, f"http://{options.host}:{listener.getsockname()[1]}")
     asyncio.run(server.serve(sockets=[listener]))
+
+
+def _end_with_stdin() -> None:
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class _Server(uvicorn.Server):

@@ -1,8 +1,7 @@
 """The way of a call through the simulator: counts, faults, sizes, token, permission, limits, handler."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import asyncio
+import contextlib
 import gzip
 import random
 import traceback
@@ -18,7 +17,7 @@ from syncd.simulator.calls import JSON_TYPE, Answer, ApiError, Call, Raw
 from syncd.simulator.faults import Fault, Faults
 from syncd.simulator.limits import Limits
 from syncd.simulator.options import Options
-from syncd.simulator.requests import Incoming, read
+from syncd.simulator.requests import Gone, Incoming, read
 from syncd.simulator.routing import ROUTES, Route
 from syncd.simulator.tokens import Tokens
 from syncd.simulator.world import World
@@ -53,11 +52,8 @@ class Service:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            incoming = await read(scope, receive)
-            try:
-                await self._answer(incoming, send)
-            except transport.Gone:
-                return
+            with contextlib.suppress(Gone):
+                await self._answer(await read(scope, receive), send)
 
     def use(self, options: Options) -> None:
         """Let other options hold from now on."""
@@ -153,9 +149,9 @@ class Service:
         try:
             call.client = self.tokens.check(self._token(incoming))
             if route is None:
-                raise self._no_route(incoming, routes)  # noqa: TRY301
+                raise self._no_route(incoming, routes)
             if route.permissions and set(route.permissions) <= self.world.denied:
-                raise ApiError(603, "Access denied")  # noqa: TRY301
+                raise ApiError(603, "Access denied")
             entered = self.limits.enter(user)
             answer = await self._run(route, call)
         except ApiError as problem:

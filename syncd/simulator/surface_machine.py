@@ -1,7 +1,5 @@
 """The machine itself, for the control surface: clock, faults, permissions, tokens, state."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from dataclasses import asdict, fields, replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a person does in Marketo's own interface, for the control surface."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from collections.abc import Callable
 
 from syncd.simulator import activity_types as kinds

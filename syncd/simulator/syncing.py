@@ -1,7 +1,5 @@
 """Upserts: values are checked, leads looked up, time passes, then the effect comes, record by record."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import asyncio
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """Access tokens: one per client till it expires, 602 once after that, 601 ever after."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import uuid
 from dataclasses import dataclass
 from random import Random
@@ -27,6 +25,9 @@ class Tokens:
     def __init__(self, options: Options, clock: Clock, random: Random) -> None:
         self.options, self._clock, self._random = options, clock, random
         self.clients = {options.client_id: options.client_secret}
+        for client in options.other_clients:
+            name, _, secret = client.partition(":")
+            self.clients[name] = secret
         self._current: dict[str, Token] = {}
         self._known: dict[str, Token] = {}
 

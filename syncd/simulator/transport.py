@@ -7,13 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 from syncd.simulator.calls import Raw
+from syncd.simulator.requests import Gone
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
-
-
-class Gone(Exception):  # noqa: N818 - nothing is wrong, there is just nobody to answer
-    """The connection is closed."""
 
 
 async def send_body(send: Send, status: int, kind: str, body: bytes, headers: Headers) -> None:

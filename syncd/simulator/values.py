@@ -1,7 +1,5 @@
 """What each field type takes, and how it is kept: always in the form in which it is read back."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime

@@ -1,7 +1,5 @@
 """A whole subscription: its leads, assets, log and clock, and the record of every effect."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import random
 from array import array
 from dataclasses import dataclass

@@ -79,7 +79,7 @@ def run(feeds: Feeds, chosen: Plan | None = None, *, repair: bool = False) -> Re
             raise WorkFailed("the comparison was stopped before its end")
         with feeds.database.begin() as transaction:
             found = leads.compare_staged(transaction, exported, TABLE)
-        staging.drop(feeds.database, TABLE)
+            staging.drop(feeds.database, transaction, TABLE)
         found += _compare_unexported(feeds, client, fields)
         report.differences = _confirmed(feeds, client, fields, found)
         counts.update(leads=report.leads, differences=len(report.differences))

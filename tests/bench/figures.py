@@ -6,13 +6,12 @@ import math
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import psycopg
@@ -23,6 +22,9 @@ from syncd.database.engine import Database
 from syncd.mirror import backfill, dirty, schema
 from syncd.simulator import Options, running
 from syncd.wiring import App
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

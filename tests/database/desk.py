@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from syncd.core.fields import FieldFacts, column_name
 from syncd.core.outbox import Claim, Settlement, Verdict
 from syncd.database import leads, outbox, state
-from syncd.database.engine import Database
+from syncd.database.engine import QUEUE_LOCK, Database
 
 BASE = {"id": "id", "email": "email", "createdAt": "created_at", "updatedAt": "updated_at"}
 
@@ -161,10 +161,9 @@ class Desk:
 
     def tidy(self) -> None:
         """Look at new rows, wake and end others, as each claim does, without claiming."""
-        self.run("SELECT 1")
         with self.database.begin() as transaction:
-            transaction.lock(1)
-            outbox._tidy(transaction)
+            transaction.lock(QUEUE_LOCK)
+            outbox._tidy(transaction, 300)
 
 
 def document(value: Any) -> str:

@@ -220,7 +220,7 @@ def test_rows_taken_in_a_few_at_a_time_keep_their_order(desk, monkeypatch):
 
 def test_a_row_with_a_very_long_name_is_sent_like_any_other(desk):
     """Before the schema is known nothing limits a value, and an index entry holds 2,700 bytes."""
-    noise = Random(1).randbytes(5000).hex()  # noqa: S311 - no secret, only hard to compress
+    noise = Random(1).randbytes(5000).hex()
     first = desk.email(f"{noise}@b.com")
     second = desk.email(f"{noise}@b.com")
     third = desk.insert(payload={"externalId": noise}, lookup_field="externalId")

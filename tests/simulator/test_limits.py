@@ -111,6 +111,22 @@ def test_codes(api: Api, path: str, params: dict[str, str], code: str) -> None:
         assert api.get(path, **params)["success"] is True
 
 
+def test_ways_to_say_a_path_and_a_method(api: Api) -> None:
+    """Doubled slashes and dot segments pass; _method counts in a query and a form, not for assets."""
+    assert api.get("/rest//v1/lead/1.json")["result"][0]["id"] == 1
+    assert api.get("/bulk/v1/leads/export.json")["success"] is True
+    raw = api.http.build_request("GET", "/x", headers={"Authorization": f"Bearer {api.token}"})
+    raw.url = raw.url.copy_with(raw_path=b"/rest/../bulk/v1/leads/export.json")
+    assert api.http.send(raw).json()["success"] is True
+    query = {"filterType": "id", "filterValues": "1"}
+    for path, form in (
+        ("/rest/v1/leads.json?_method=GET", query),
+        ("/rest/v1/leads.json", {**query, "_method": "GET"}),
+    ):
+        assert [x["id"] for x in api.call("POST", path, data=form)["result"]] == [1]
+    assert api.code("POST", "/rest/asset/v1/channels.json", data={"_method": "GET"}) == "605"
+
+
 def test_permissions(start: Callable[..., Api]) -> None:
     """What the API user may not do is 603, endpoint by endpoint."""
     api = start(denied=("read-asset", "read-write-asset"))
@@ -129,6 +145,21 @@ def test_company_fields(start: Callable[..., Api]) -> None:
     assert api.sync(record)[0]["reasons"][0]["code"] == "1021"
     api.simulator.set_options(company_fields="write")
     assert api.sync(record)[0]["status"] == "created"
+
+
+def test_records_in_a_call(start: Callable[..., Api]) -> None:
+    """300 records, ids and values are the most, unless it is set otherwise or switched off."""
+    api = start(limits=False)
+    values = {"filterType": "id", "filterValues": ",".join(map(str, range(1, 302)))}
+    records = {
+        "input": [{"id": n, "firstName": "A"} for n in range(1, 302)],
+        "action": "updateOnly",
+        "lookupField": "id",
+    }
+    for limit, refused in ((300, True), (301, False), (0, False)):
+        api.simulator.set_options(max_records=limit)
+        assert api.get("/rest/v1/leads.json", **values)["success"] is not refused
+        assert api.post("/rest/v1/leads.json", **records)["success"] is not refused
 
 
 def test_too_long_text(start: Callable[..., Api]) -> None:

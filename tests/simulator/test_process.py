@@ -32,6 +32,20 @@ def test_ready_line_and_signals(stop: signal.Signals) -> None:
     assert time.monotonic() - begun < 3
 
 
+def test_no_simulator_outlives_its_parent() -> None:
+    """With standard input closed, a simulator that was told to ends."""
+    process = subprocess.Popen(
+        [*COMMAND, "--leads", "10", "--until-stdin-closes"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("ready ")
+    process.communicate(timeout=5)
+    assert process.returncode == 0
+
+
 def test_port_in_use() -> None:
     """A taken port is one plain sentence."""
     with socket.socket() as taken:

@@ -60,12 +60,13 @@ SELECT count(*) < :most FROM (SELECT FROM outbox_queue WHERE state = 'ready' LIM
 
 -- name: queue_wake
 -- Rows whose waiting time is over.
-UPDATE outbox_queue SET state = 'ready' WHERE state = 'waiting' AND due_at <= clock_timestamp()
-RETURNING outbox_id, unknown;
+UPDATE outbox_queue SET state = 'ready' WHERE state = 'waiting' AND due_at <= clock_timestamp();
 
 -- name: queue_closed
--- Rows that are finished and whose keys have been closed for long enough.
-SELECT outbox_id FROM outbox_queue WHERE state = 'closing' AND due_at <= clock_timestamp();
+-- Rows whose keys have been closed for long enough, and whether they are finished.
+SELECT q.outbox_id, o.finished_at IS NOT NULL AS finished
+FROM outbox_queue q JOIN outbox o ON o.id = q.outbox_id
+WHERE q.state = 'closing' AND q.due_at <= clock_timestamp();
 
 -- name: queue_expire
 -- End rows whose time is over; one that may have taken effect already is not called expired.
@@ -147,7 +148,8 @@ SELECT extract(epoch FROM min(due_at) - clock_timestamp()) FROM outbox_queue WHE
 
 -- name: queue_is_busy
 -- Whether a row is being sent or may be sent now.
-SELECT EXISTS (SELECT FROM outbox_queue WHERE state IN ('new', 'ready', 'sending') OR state = 'waiting' AND due_at <= clock_timestamp());
+SELECT EXISTS (SELECT FROM outbox_queue
+    WHERE state IN ('new', 'ready', 'sending') OR state IN ('waiting', 'closing') AND due_at <= clock_timestamp());
 
 -- name: queue_orphans
 -- Rows that a replica was sending when its session ended.
@@ -203,22 +205,27 @@ SELECT DISTINCT key FROM outbox_key WHERE outbox_id = ANY(:ids);
 DELETE FROM outbox_queue WHERE outbox_id = ANY(:ids);
 
 -- name: queue_again
--- Put rows back that will be sent again.
+-- Take note of when rows will be sent again, and that nobody is sending them.
 UPDATE outbox_queue q
 SET state = 'blocked', claim = NULL, replica = NULL, claimed_at = NULL, unknown = q.unknown OR t.unknown,
     due_at = clock_timestamp() + t.due_in * interval '1 second'
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS t (outbox_id bigint, due_in double precision, unknown boolean)
 WHERE q.outbox_id = t.outbox_id;
 
+-- name: queue_reopen
+-- Put rows back in line.
+UPDATE outbox_queue SET state = 'blocked' WHERE outbox_id = ANY(:ids);
+
 -- name: queue_free
 -- Open the keys of rows that are no longer being sent.
 UPDATE outbox_key SET busy = false WHERE outbox_id = ANY(:ids) AND busy;
 
 -- name: queue_close
--- Rows that ended without a known outcome: their keys stay closed for a while.
+-- Rows whose outcome is not known: their keys stay closed for a while.
 UPDATE outbox_queue q
-SET state = 'closing', claim = NULL, replica = NULL, claimed_at = NULL, due_at = clock_timestamp() + t.due_in * interval '1 second'
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS t (outbox_id bigint, due_in double precision)
+SET state = 'closing', claim = NULL, replica = NULL, claimed_at = NULL, unknown = q.unknown OR t.unknown,
+    due_at = clock_timestamp() + t.due_in * interval '1 second'
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS t (outbox_id bigint, due_in double precision, unknown boolean)
 WHERE q.outbox_id = t.outbox_id;
 
 -- name: outbox_counts
@@ -271,7 +278,8 @@ WITH chosen AS (
     SELECT o.id, o.finished_at IS NOT NULL AS finished FROM outbox o
     WHERE (CAST(:ids AS bigint[]) IS NULL OR o.id = ANY(:ids))
       AND (CAST(:error_code AS text) IS NULL OR o.error_code = :error_code)
-      AND (o.status IN ('failed', 'expired', 'cancelled') OR o.status = 'retrying' AND CAST(:ids AS bigint[]) IS NOT NULL)
+      AND (o.status IN ('failed', 'expired', 'cancelled') OR o.status = 'retrying' AND CAST(:ids AS bigint[]) IS NOT NULL
+        AND EXISTS (SELECT FROM outbox_queue q WHERE q.outbox_id = o.id AND q.state = 'waiting'))
       AND (o.expires_at IS NULL OR o.expires_at > now())
     FOR UPDATE OF o
 ), queued AS (
@@ -286,12 +294,12 @@ FROM chosen c WHERE o.id = c.id
 RETURNING o.id;
 
 -- name: outbox_cancel
--- End rows that are not being sent.
+-- End rows that are not being sent; one that may have taken effect already is not called cancelled.
 UPDATE outbox o
-SET status = 'cancelled', finished_at = now(), next_attempt_at = NULL
+SET status = CASE WHEN q.unknown THEN 'uncertain' ELSE 'cancelled' END, finished_at = now(), next_attempt_at = NULL
 FROM outbox_queue q
-WHERE o.id = ANY(:ids) AND q.outbox_id = o.id AND q.state NOT IN ('sending', 'closing')
-RETURNING o.id;
+WHERE o.id = ANY(:ids) AND q.outbox_id = o.id AND q.state <> 'sending' AND o.finished_at IS NULL
+RETURNING o.id, q.state = 'closing' AS closing;
 
 -- name: outbox_resolve
 -- Write down what a person found out about rows whose outcome is unknown.

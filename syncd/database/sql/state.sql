@@ -82,6 +82,11 @@ USING unnest(CAST(:ids AS bigint[]), CAST(:marks AS bigint[])) AS r (lead_id, ma
 WHERE d.lead_id = r.lead_id AND d.mark = r.mark
 RETURNING d.lead_id;
 
+-- name: dirty_forget
+-- Leads that are gone need no reading; a read of them that is under way no longer counts.
+DELETE FROM dirty_lead WHERE lead_id IN (
+    SELECT lead_id FROM dirty_lead WHERE lead_id = ANY(:ids) ORDER BY lead_id FOR UPDATE);
+
 -- name: dirty_due
 -- Whether the set fills a call, holds news from Marketo, or has waited for long.
 SELECT count(*) >= :most OR coalesce(bool_or(reason <> 'outbox'), false)

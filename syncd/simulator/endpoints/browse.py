@@ -1,7 +1,5 @@
 """Assets: programs, smart campaigns, channels, folders, and the asset side of static lists."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -310,20 +308,20 @@ async def folder_by_name(call: Call) -> Answer:
     when = asset_stamp(call.world.seeder.base)
     found = [
         {
-            "id": i,
             "name": known,
-            "description": "",
+            "description": None,
             "createdAt": when,
             "updatedAt": when,
             "url": f"{POD}/#{'ML' if i == GROUP_LISTS else 'MF'}0A1",
             "folderId": _folder(i),
-            "folderType": "Folder",
-            "parent": _folder(i + 100),
+            "folderType": "List" if i == GROUP_LISTS else "Marketing Folder",
+            "parent": _folder(5 if i == GROUP_LISTS else 7),
             "path": path,
             "isArchive": False,
             "isSystem": True,
             "accessZoneId": 1,
             "workspace": "Default",
+            "id": i,
         }
         for i, (known, path) in FOLDERS.items()
         if known == name and kind == "Folder"

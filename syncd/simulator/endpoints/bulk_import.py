@@ -1,7 +1,5 @@
 """Bulk import of leads."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from syncd.simulator.calls import Answer, ApiError, Call, Raw, number
 from syncd.simulator.imports import SEPARATORS, Batch, Imports, uploaded
 from syncd.simulator.routing import WRITE_LEAD, route

@@ -1,7 +1,5 @@
 """Bulk extract of program members and of activities."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from collections.abc import Iterator
 from typing import Any
 

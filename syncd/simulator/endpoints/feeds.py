@@ -1,7 +1,5 @@
 """Paging token, activities, lead changes, deleted leads, activity types."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from collections.abc import Callable
 from typing import Any
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 from syncd.simulator import activity_types as kinds
-from syncd.simulator import changes
 from syncd.simulator.assets import Program
 from syncd.simulator.calls import Answer, ApiError, Call, number, skipped
 from syncd.simulator.endpoints.leads import COOKIE, tie_cookie
@@ -149,10 +148,6 @@ def _after(
 ) -> None:
     world = call.world
     if cookie:
-        known = world.cookies.get(cookie)
-        record = world.leads.get(known) if known and known != lead else None
-        if known and record is not None and record[world.schema.slot("email")] is None:
-            changes.merge(world, lead, [known], origin, source="form")
         tie_cookie(call, lead, cookie)
     if member and program is None and world.assets.programs:
         program = world.assets.programs[min(world.assets.programs)]

@@ -1,7 +1,5 @@
 """Access tokens."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import orjson
 
 from syncd.simulator.calls import Answer, Call, Raw

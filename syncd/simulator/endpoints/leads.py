@@ -1,13 +1,11 @@
 """Leads by id and by filter, sync, delete, merge, associate, partitions."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 import re
 from typing import Any
 from urllib.parse import unquote
 
 from syncd.simulator import changes
-from syncd.simulator.calls import INPUT_LIMIT, Answer, ApiError, Call, number, skipped
+from syncd.simulator.calls import Answer, ApiError, Call, number, skipped
 from syncd.simulator.pages import lead_page, read_leads, shape
 from syncd.simulator.routing import READ_LEAD, WRITE_LEAD, route
 from syncd.simulator.syncing import ACTIONS, Upsert, lookup_field, partition_id
@@ -34,8 +32,8 @@ async def by_filter(call: Call) -> Answer:
     values = list(dict.fromkeys(call.many("filterValues")))
     if not values:
         raise ApiError(1002, "Missing value for required parameter 'filterValues'")
-    if len(values) > INPUT_LIMIT:
-        raise ApiError(1003, f"The number of filter values {len(values)} exceeds the limit of {INPUT_LIMIT}")
+    if len(values) > call.most:
+        raise ApiError(1003, f"The number of filter values {len(values)} exceeds the limit of {call.most}")
     field = world.field(name)
     if field is None:
         raise ApiError(1006, f"Lookup field '{name}' not found")
@@ -112,8 +110,8 @@ def lead_ids(call: Call) -> list[int]:
             if given is None or isinstance(given, (bool, dict, list)):
                 raise ApiError(1003, "Lead ids not specified")
             ids.append(number("id", given))
-    if len(ids) > INPUT_LIMIT:
-        raise ApiError(1003, f"The number of leads {len(ids)} exceeds the limit of {INPUT_LIMIT}")
+    if len(ids) > call.most:
+        raise ApiError(1003, f"The number of leads {len(ids)} exceeds the limit of {call.most}")
     return ids
 
 
@@ -161,12 +159,14 @@ async def associate(call: Call) -> Answer:
 
 
 def tie_cookie(call: Call, lead: int, cookie: str) -> None:
-    """From now on, what this visitor does is the lead's."""
+    """From now on, what this visitor does is the lead's; an anonymous visitor becomes part of it."""
     world = call.world
+    known = world.cookies.get(cookie)
+    if known is not None and known != lead and known in world.anonymous:
+        changes.merge(world, lead, [known], call.origin, source="form")
     world.cookies[cookie] = lead
-    slot = world.schema.slot("cookies")
-    if world.leads.get(lead) is not None:
-        world.leads.write(lead, {slot: cookie})
+    if world.leads.exists(lead):
+        world.leads.write(lead, {world.schema.slot("cookies"): cookie})
     world.note("associated", lead, call.origin, cookie=cookie)
 
 

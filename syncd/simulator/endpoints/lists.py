@@ -1,7 +1,5 @@
 """Static lists of the Lead Database: browse, members, and the lists of a lead."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from typing import Any
 
 from syncd.simulator import changes

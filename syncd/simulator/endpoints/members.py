@@ -1,12 +1,10 @@
 """Program members: by filter, status, data, delete, describe, and their custom fields."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from collections.abc import Callable
 from typing import Any
 
 from syncd.simulator.assets import Member
-from syncd.simulator.calls import INPUT_LIMIT, Answer, ApiError, Call, number, skipped
+from syncd.simulator.calls import Answer, ApiError, Call, number, skipped
 from syncd.simulator.clock import SECONDS_A_DAY, stamp
 from syncd.simulator.endpoints.programs import find_program, find_status
 from syncd.simulator.endpoints.schema import FLAGS, bad_field
@@ -75,8 +73,8 @@ def _test(call: Call) -> Test:  # noqa: C901 - one filter after the other
     values = {key_of(v) for v in call.many("filterValues")}
     if not values:
         raise ApiError(1002, "Missing value for required parameter 'filterValues'")
-    if len(values) > INPUT_LIMIT:
-        raise ApiError(1003, f"The number of filter values {len(values)} exceeds the limit of {INPUT_LIMIT}")
+    if len(values) > call.most:
+        raise ApiError(1003, f"The number of filter values {len(values)} exceeds the limit of {call.most}")
     if kind == "leadId":
         return lambda lead, _: str(lead) in values
     if kind == "statusName":

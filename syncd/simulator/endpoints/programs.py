@@ -1,7 +1,5 @@
 """Programs as the Lead Database sees them: leads of a program, programs of a lead, status of members."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from typing import Any
 
 from syncd.simulator.assets import Program, Status

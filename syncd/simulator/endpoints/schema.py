@@ -1,7 +1,5 @@
 """Field metadata: describe, describe2, and the lead field endpoints."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from collections.abc import Sequence
 from typing import Any
 

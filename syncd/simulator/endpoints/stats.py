@@ -1,7 +1,5 @@
 """Calls and errors, today and in the last seven days."""
 
-# ruff: noqa: D401 - what a function gives is its name
-
 from collections import Counter
 from datetime import date, timedelta
 from typing import Any
