@@ -11,9 +11,8 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from syncd.core.outbox import Claim, ClaimedRow, Settlement, Shape
+from syncd.database.documents import document
 from syncd.database.engine import QUEUE_LOCK, REPLICA_CLASS
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def settle(transaction: Transaction, number: int, settlement: Settlement) -> lis
         _ids(
             transaction.rows(
                 "settle_rows",
-                rows=_json(rows),
+                rows=document(rows),
                 claim=number,
                 duration_ms=settlement.duration_ms,
                 endpoint=settlement.endpoint,
@@ -120,7 +119,7 @@ def settle(transaction: Transaction, number: int, settlement: Settlement) -> lis
     for name, verdicts in (("queue_close", closing), ("queue_again", again)):
         if verdicts:
             told = [{"outbox_id": v.outbox_id, "due_in": v.due_in, "unknown": v.unknown} for v in verdicts]
-            transaction.run(name, rows=_json(told))
+            transaction.run(name, rows=document(told))
     _reopen(transaction, [v.outbox_id for v in again])
     finish(transaction, [v.outbox_id for v in mine if v.status in {"succeeded", "failed"}])
     return sorted(ours)
@@ -269,10 +268,6 @@ def _claim(number: int, rows: Sequence[Any]) -> Claim:
 
 def _ids(rows: Iterable[Any]) -> list[int]:
     return [int(row[0]) for row in rows]
-
-
-def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
 
 
 def _unsigned(number: int) -> int:
