@@ -45,7 +45,7 @@ class Job:
     needs_schema: bool = True
 
 
-class Threads(BaseExecutor):  # type: ignore[misc] - the library has no types
+class Threads(BaseExecutor):  # type: ignore[misc]
     """Runs the scheduler's jobs in threads for which the process does not wait when it ends.
 
     A feed may be in the middle of a call that takes minutes; it is cut off as by a crash, which

@@ -118,13 +118,14 @@ def test_it_recovers_by_itself_when_postgresql_drops_all_its_sessions(house: Hou
     assert house.run("pull", "schema").returncode == 0
     daemon = house.daemon(SYNCD_MIRROR__WINDOW_DAYS="10")
     ids = updates(house, 60, 4, "Dropped")
+    dropped = 0
     for _ in range(5):
         time.sleep(0.4)
-        dropped = house.value(
+        dropped += house.value(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
             "WHERE datname = current_database() AND application_name = 'syncd'"
         )
-        assert dropped > 0
+    assert dropped > 10
     house.settled()
     house.quiet()
     assert daemon.alive
@@ -143,9 +144,10 @@ def test_of_two_services_one_runs_the_feeds_both_drain_and_the_other_takes_over_
     first, second = (house.daemon(SYNCD_OUTBOX__BATCH_SIZE="2") for _ in range(2))
     house.quiet()
     assert house.value(LEADING) == 1
-    ids = updates(house, 120, 12, "Shared")
+    ids = updates(house, 60, 12, "Shared")
     house.settled()
     each_took_effect_once_and_in_order(house, ids, 12, "Shared")
+    house.twenty_seconds_pass()
     assert house.value("SELECT count(DISTINCT replica) FROM outbox_attempt") == 2
     replicas = json.loads(house.run("status", "--json").stdout)["replicas"]
     assert {replica["pid"] for replica in replicas} == {first.pid, second.pid}
@@ -157,7 +159,7 @@ def test_of_two_services_one_runs_the_feeds_both_drain_and_the_other_takes_over_
     )
     killed, other = (first, second) if leader == first.pid else (second, first)
     assert leader == killed.pid
-    more = updates(house, 60, 4, "Left")
+    more = updates(house, 40, 4, "Left")
     killed.kill()
     began = time.monotonic()
     house.simulator.edit_lead(250, lastName="Taken over")
