@@ -195,3 +195,16 @@ def test_a_pull_and_a_drain_in_the_foreground_that_are_told_to_stop_say_so_and_g
     finished = house.run("drain", "--until-empty")
     assert (finished.returncode, finished.stdout) == (0, "the outbox is empty\n")
     each_took_effect_once_and_in_order(house, ids, 2, "Foreground")
+
+
+def test_the_calls_of_a_service_that_was_killed_do_not_use_the_budget_up(house: House) -> None:
+    assert house.run("pull", "schema").returncode == 0
+    few = {"SYNCD_BUDGET__CONCURRENT_CALLS": "2", "SYNCD_OUTBOX__BATCH_SIZE": "1"}
+    daemon = house.daemon(**few)
+    house.quiet()
+    house.simulator.fault("delay", SYNC, seconds=2, count=2)
+    updates(house, 6, 6, "Budget")
+    until(lambda: house.simulator.faults()[0]["hits"] == 2, "two calls are under way")
+    daemon.kill()
+    house.daemon(**few)
+    house.settled(patience=15)
