@@ -17,6 +17,7 @@ from syncd.database.engine import QUEUE_LOCK, REPLICA_CLASS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from syncd.database.engine import Database, Transaction
 
@@ -142,6 +143,15 @@ def leads_by_email(database: Database, emails: Sequence[str]) -> dict[str, list[
     return found
 
 
+def buried_by_email(database: Database, emails: Sequence[str]) -> dict[str, list[tuple[datetime, int]]]:
+    """Return the deleted leads of the mirror by their last address in lower case, with the moment of their end."""
+    found: dict[str, list[tuple[datetime, int]]] = {}
+    with database.begin() as transaction:
+        for row in transaction.rows("outbox_leads_buried_by_email", emails=list(emails)):
+            found.setdefault(row.email, []).append((row.deleted_at, int(row.id)))
+    return found
+
+
 def next_due(database: Database) -> float | None:
     """Return the seconds until the next waiting row is due; None where none waits."""
     with database.begin() as transaction:
@@ -248,7 +258,9 @@ def _claim(number: int, rows: Sequence[Any]) -> Claim:
         number,
         Shape.parse(rows[0].shape),
         tuple(
-            ClaimedRow(r.id, r.payload, r.attempts, r.unknown, r.on_unknown_outcome, float(r.age))
+            ClaimedRow(
+                r.id, r.payload, r.attempts, r.unknown, r.on_unknown_outcome, float(r.age), r.first_sent_at
+            )
             for r in rows
         ),
     )
