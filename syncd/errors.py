@@ -3,6 +3,7 @@
 SyncdError                 anything syncd says in one plain sentence
 ├── ConfigError            a person must change a setting (exit code 2)
 ├── DatabaseProblem        PostgreSQL is unreachable, too old or not migrated
+├── ValueRefused           PostgreSQL does not take a value: a mistake in syncd
 ├── WorkFailed             a foreground job could not finish (exit code 1)
 └── MarketoError           Marketo refused or was not reached
     ├── Retryable          nothing was executed: the same call may go out again later
@@ -27,6 +28,10 @@ class ConfigError(SyncdError):
 
 class DatabaseProblem(SyncdError):
     """PostgreSQL can't be used as it is."""
+
+
+class ValueRefused(SyncdError):
+    """PostgreSQL does not take a value that syncd gave it; its own words, which quote the value, are left out."""
 
 
 class WorkFailed(SyncdError):

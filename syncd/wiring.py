@@ -57,6 +57,7 @@ class App:
             self.settings.outbox,
             timeout_scale=self.settings.marketo.timeout_scale,
             leads_by_email=lambda emails: outbox.leads_by_email(self.database, emails),
+            buried_by_email=lambda emails: outbox.buried_by_email(self.database, emails),
         )
         return Drain(
             database=self.database,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 Operation = Literal["create_or_update", "create_only", "update_only", "create_duplicate", "delete"]
@@ -23,7 +24,10 @@ ACTIONS: dict[str, Action] = {
 NEVER_TWICE = frozenset({"create_duplicate"})
 """Not repeated after an unknown outcome, unless the row says so."""
 
-LEAD_NOT_FOUND = "1004"
+LEAD_NOT_FOUND, LEAD_EXISTS = "1004", "1005"
+
+CLOCKS_APART = timedelta(minutes=5)
+"""How far Marketo's clock and the database's may differ."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class ClaimedRow:
     on_unknown_outcome: str
     age: float = 0.0
     """Seconds since it was claimed."""
+    first_sent_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -135,9 +140,23 @@ def after_skip(shape: Shape, row: ClaimedRow, *, code: str, reason: str) -> Verd
     """Decide about a record that Marketo refused while it took the rest of the call."""
     if shape.operation == "delete" and code == LEAD_NOT_FOUND and row.unknown:
         lead = row.payload.get("id")
-        result = {"status": "deleted", "proven_by": "not found after an attempt whose outcome was unknown"}
-        return Verdict(row.id, "succeeded", "succeeded", lead_id=int(lead) if lead else None, result=result)
+        return deleted_unseen(row, int(lead) if lead else None)
     return Verdict(row.id, "failed", "failed", error_code=code, error_message=reason)
+
+
+def deleted_unseen(row: ClaimedRow, lead: int | None) -> Verdict:
+    """Decide about a deletion in doubt whose lead turns out to be gone."""
+    result = {"status": "deleted", "proven_by": "not found after an attempt whose outcome was unknown"}
+    return Verdict(row.id, "succeeded", "succeeded", lead_id=lead, result=result)
+
+
+def after_read_back(row: ClaimedRow, lead: int, created_at: datetime | None) -> Verdict:
+    """Decide about a creation in doubt whose lead was found: one that is older than the first attempt is not ours."""
+    if created_at and row.first_sent_at and created_at < row.first_sent_at - CLOCKS_APART:
+        reason = "Lead already exists"
+        return Verdict(row.id, "failed", "failed", error_code=LEAD_EXISTS, error_message=reason)
+    result = {"id": lead, "status": "created", "proven_by": "read back after an unknown outcome"}
+    return Verdict(row.id, "succeeded", "succeeded", lead_id=lead, result=result)
 
 
 def describe_call(

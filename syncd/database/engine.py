@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from syncd.database.queries import query
-from syncd.errors import ConfigError, DatabaseProblem, WorkFailed
+from syncd.errors import ConfigError, DatabaseProblem, ValueRefused, WorkFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -154,12 +154,19 @@ class Database:
     def begin(self) -> Iterator[Transaction]:
         """Open a transaction: committed at the end of the block, rolled back by an exception.
 
-        Raises DatabaseProblem where PostgreSQL is not reached, goes away or was not migrated.
+        Raises DatabaseProblem where PostgreSQL is not reached, goes away or was not migrated, and
+        ValueRefused where it does not take a value.
         """
         try:
             with self.engine.begin() as connection:
                 yield Transaction(connection, self.names)
         except (DBAPIError, psycopg.Error) as problem:
+            cause = getattr(problem, "orig", None) or problem
+            if isinstance(cause, psycopg.DataError):
+                what = f"{type(cause).__name__}, {cause.sqlstate}"
+                raise ValueRefused(
+                    f"PostgreSQL does not take a value ({what}); this is a mistake in syncd"
+                ) from None
             sentence = self._sentence(problem)
             if sentence is None:
                 raise

@@ -11,11 +11,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from psycopg import sql
 
 from syncd import log, metrics
 from syncd.core.fields import FieldFacts, LeadField, column_type
+from syncd.database.documents import document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,7 +74,7 @@ def upsert_page(
     """
     if not records:
         return Written(0, 0)
-    return _upsert(transaction, fields, _page(fields), touch=touch, older_than=None, page=_document(records))
+    return _upsert(transaction, fields, _page(fields), touch=touch, older_than=None, page=document(records))
 
 
 def upsert_staged(
@@ -90,8 +90,11 @@ def apply_changes(
 ) -> None:
     """Write what Marketo has just confirmed: for each lead, the fields that were sent and no others."""
     known = {field.name: field for field in fields}
-    groups: defaultdict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    merged: defaultdict[int, dict[str, Any]] = defaultdict(dict)
     for lead_id, record in changes:
+        merged[lead_id] |= record
+    groups: defaultdict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for lead_id, record in merged.items():
         names = tuple(sorted(name for name in record if name in known and name != "id"))
         # Marketo stores an empty text as nothing.
         values = {name: None if record[name] == "" else record[name] for name in names}
@@ -104,7 +107,7 @@ def unseen_changes(transaction: Transaction, changes: Sequence[dict[str, Any]]) 
     """Return the leads of which the mirror does not show one of these changes (lead_id, name, value as text)."""
     if not changes:
         return set()
-    rows = transaction.rows("changes_unseen", changes=orjson.dumps(list(changes)).decode())
+    rows = transaction.rows("changes_unseen", changes=document(list(changes)))
     return {int(row.lead_id) for row in rows}
 
 
@@ -123,7 +126,7 @@ def bury(transaction: Transaction, leads: Sequence[tuple[int, int | None]]) -> i
 def retire(transaction: Transaction, leads: Sequence[tuple[int, int | None]]) -> int:
     """Retire leads, each with the lead that it was merged into, if any; return how many rows changed."""
     rows = [{"id": lead, "merged_into": winner} for lead, winner in leads]
-    return transaction.run("lead_retire", leads=orjson.dumps(rows).decode()) if rows else 0
+    return transaction.run("lead_retire", leads=document(rows)) if rows else 0
 
 
 def compare_staged(transaction: Transaction, fields: Sequence[LeadField], table: str) -> list[Difference]:
@@ -144,7 +147,7 @@ def compare_page(
 ) -> list[Difference]:
     """Compare leads as a page of the API holds them with their rows."""
     return (
-        _differing(transaction, fields, _typed(fields, _page(fields)), _document(records)) if records else []
+        _differing(transaction, fields, _typed(fields, _page(fields)), document(records)) if records else []
     )
 
 
@@ -165,7 +168,7 @@ def _differing(
     others = [field for field in fields if field.name != "id"]
     pairs = [(sql.Identifier("l", f.column), sql.Identifier("t", f.column)) for f in others]
     named = sql.SQL(", ").join(
-        sql.SQL("CASE WHEN {} IS DISTINCT FROM {} THEN {} END").format(mine, theirs, sql.Literal(f.name))
+        sql.SQL("CASE WHEN {} IS DISTINCT FROM {} THEN {} END").format(mine, theirs, _name(f))
         for (mine, theirs), f in zip(pairs, others, strict=True)
     )
     rows = transaction.composed(
@@ -178,13 +181,13 @@ def _differing(
             # Only what concerns the fields that are compared.
             kept=sql.SQL(
                 "(SELECT jsonb_object_agg(u.key, u.value) FROM jsonb_each(l._unparsed) u WHERE u.key = ANY({}::text[]))"
-            ).format(sql.Literal([f.name for f in others])),
+            ).format(_names(others)),
             named=named,
             typed=typed,
             mine=sql.SQL(", ").join(p[0] for p in pairs),
             theirs=sql.SQL(", ").join(p[1] for p in pairs),
         ),
-        {"page": page} if page is not None else None,
+        {"page": page},
     )
     return [
         Difference(int(r[0]), "missing")
@@ -205,7 +208,7 @@ def _upsert(
 ) -> Written:
     others = [field for field in fields if field.name != "id"]
     columns = [sql.Identifier(f.column) for f in others]
-    names = sql.Literal([f.name for f in others])
+    names = _names(others)
     unparsed = sql.SQL(
         "nullif((coalesce(l._unparsed, '{{}}') - {names}::text[]) || coalesce(EXCLUDED._unparsed, '{{}}'), '{{}}')"
     ).format(names=names)
@@ -243,10 +246,7 @@ def _upsert(
         condition=condition,
         named=sql.Literal(UNPARSED_NAMED),
     )
-    values: dict[str, Any] = {"older_than": older_than}
-    if page is not None:
-        values["page"] = page
-    row = transaction.composed(statement, values).fetchone()
+    row = transaction.composed(statement, {"older_than": older_than, "page": page}).fetchone()
     assert row is not None  # noqa: S101 - an aggregate has one row
     written = Written(int(row[0]), int(row[1]))
     if written.unparsed:
@@ -259,12 +259,20 @@ def _upsert(
     return written
 
 
+def _names(fields: Iterable[LeadField]) -> sql.Literal:
+    """Return API names as a literal of a statement with parameters, in which a percent sign is doubled."""
+    return sql.Literal([f.name.replace("%", "%%") for f in fields])
+
+
+def _name(field: LeadField) -> sql.Literal:
+    return sql.Literal(field.name.replace("%", "%%"))
+
+
 def _page(fields: Sequence[LeadField]) -> sql.Composable:
     """Return a JSON page as a table of text."""
     others = [field for field in fields if field.name != "id"]
     columns = [
-        sql.SQL("e ->> {} AS {}").format(sql.Literal(f.name), sql.Identifier(f"c{n}"))
-        for n, f in enumerate(others)
+        sql.SQL("e ->> {} AS {}").format(_name(f), sql.Identifier(f"c{n}")) for n, f in enumerate(others)
     ]
     return sql.SQL("(SELECT {} FROM jsonb_array_elements(%(page)s::jsonb) e)").format(
         sql.SQL(", ").join([sql.SQL("e ->> 'id' AS id"), *columns])
@@ -291,7 +299,7 @@ def _fits(field: LeadField, text: sql.Composable) -> sql.Composable:
 def _value(field: LeadField, text: sql.Composable) -> sql.Composable:
     kind = field.column_type
     if kind == "text":
-        return text
+        return sql.SQL("nullif({}, '')").format(text)
     cast = sql.SQL("CASE WHEN {} THEN {}::{} END").format(_fits(field, text), text, sql.SQL(kind))
     # Marketo's two ways of reading disagree about a boolean that was never set: null or false. It is false.
     return sql.SQL("coalesce({}, false)").format(cast) if kind == "boolean" else cast
@@ -300,21 +308,15 @@ def _value(field: LeadField, text: sql.Composable) -> sql.Composable:
 def _unparsed(typed: Sequence[tuple[LeadField, sql.Composable]]) -> sql.Composable:
     if not typed:
         return sql.SQL("NULL::jsonb AS _unparsed")
-    wrong = [sql.SQL("({} IS NOT NULL AND NOT {})").format(text, _fits(f, text)) for f, text in typed]
+    wrong = [sql.SQL("({} <> '' AND NOT {})").format(text, _fits(f, text)) for f, text in typed]
     pairs = [
-        sql.SQL("({}, CASE WHEN {} THEN {} END)").format(sql.Literal(f.name), bad, text)
+        sql.SQL("({}, CASE WHEN {} THEN {} END)").format(_name(f), bad, text)
         for (f, text), bad in zip(typed, wrong, strict=True)
     ]
     return sql.SQL(
         "CASE WHEN {any} THEN (SELECT jsonb_object_agg(v.n, v.t) FROM (VALUES {pairs}) v (n, t) WHERE v.t IS NOT NULL) "
         "END AS _unparsed"
     ).format(any=sql.SQL(" OR ").join(wrong), pairs=sql.SQL(", ").join(pairs))
-
-
-def _document(records: Sequence[dict[str, Any]]) -> str:
-    """Return records as JSON that PostgreSQL takes: without NUL characters, which it cannot hold."""
-    raw = orjson.dumps(records, option=orjson.OPT_NON_STR_KEYS)
-    return (raw.replace(b"\\u0000", b"") if b"\\u0000" in raw else raw).decode()
 
 
 def add_columns(transaction: Transaction, fields: Sequence[tuple[str, FieldFacts]]) -> None:

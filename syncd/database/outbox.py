@@ -11,13 +11,13 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from syncd.core.outbox import Claim, ClaimedRow, Settlement, Shape
+from syncd.database.documents import document
 from syncd.database.engine import QUEUE_LOCK, REPLICA_CLASS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from syncd.database.engine import Database, Transaction
 
@@ -104,7 +104,7 @@ def settle(transaction: Transaction, number: int, settlement: Settlement) -> lis
         _ids(
             transaction.rows(
                 "settle_rows",
-                rows=_json(rows),
+                rows=document(rows),
                 claim=number,
                 duration_ms=settlement.duration_ms,
                 endpoint=settlement.endpoint,
@@ -119,7 +119,7 @@ def settle(transaction: Transaction, number: int, settlement: Settlement) -> lis
     for name, verdicts in (("queue_close", closing), ("queue_again", again)):
         if verdicts:
             told = [{"outbox_id": v.outbox_id, "due_in": v.due_in, "unknown": v.unknown} for v in verdicts]
-            transaction.run(name, rows=_json(told))
+            transaction.run(name, rows=document(told))
     _reopen(transaction, [v.outbox_id for v in again])
     finish(transaction, [v.outbox_id for v in mine if v.status in {"succeeded", "failed"}])
     return sorted(ours)
@@ -140,6 +140,15 @@ def leads_by_email(database: Database, emails: Sequence[str]) -> dict[str, list[
     with database.begin() as transaction:
         for row in transaction.rows("outbox_leads_by_email", emails=list(emails)):
             found.setdefault(row.email, []).append(int(row.id))
+    return found
+
+
+def buried_by_email(database: Database, emails: Sequence[str]) -> dict[str, list[tuple[datetime, int]]]:
+    """Return the deleted leads of the mirror by their last address in lower case, with the moment of their end."""
+    found: dict[str, list[tuple[datetime, int]]] = {}
+    with database.begin() as transaction:
+        for row in transaction.rows("outbox_leads_buried_by_email", emails=list(emails)):
+            found.setdefault(row.email, []).append((row.deleted_at, int(row.id)))
     return found
 
 
@@ -249,7 +258,9 @@ def _claim(number: int, rows: Sequence[Any]) -> Claim:
         number,
         Shape.parse(rows[0].shape),
         tuple(
-            ClaimedRow(r.id, r.payload, r.attempts, r.unknown, r.on_unknown_outcome, float(r.age))
+            ClaimedRow(
+                r.id, r.payload, r.attempts, r.unknown, r.on_unknown_outcome, float(r.age), r.first_sent_at
+            )
             for r in rows
         ),
     )
@@ -257,10 +268,6 @@ def _claim(number: int, rows: Sequence[Any]) -> Claim:
 
 def _ids(rows: Iterable[Any]) -> list[int]:
     return [int(row[0]) for row in rows]
-
-
-def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
 
 
 def _unsigned(number: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
-import orjson
+from syncd.database.documents import document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def start_run(database: Database, feed: str) -> int:
 def end_run(database: Database, run: int, outcome: str, counts: dict[str, int], error: str | None) -> None:
     """Note how a run ended."""
     with database.begin() as transaction:
-        transaction.run("run_end", id=run, outcome=outcome, counts=_json(counts), error=error)
+        transaction.run("run_end", id=run, outcome=outcome, counts=document(counts), error=error)
 
 
 def dirty_due(database: Database, *, most: int, seconds: float) -> bool:
@@ -108,7 +108,7 @@ def plan_windows(database: Database, spans: Sequence[tuple[datetime, datetime]],
     with database.begin() as transaction:
         if anew:
             transaction.run("windows_forget")
-        transaction.run("windows_plan", windows=_json(plan))
+        transaction.run("windows_plan", windows=document(plan))
 
 
 def window_created(database: Database, window: int, export_id: str) -> None:
@@ -138,7 +138,7 @@ def now(database: Database) -> datetime:
 
 def put_assets(transaction: Transaction, table: AssetTable, items: Sequence[dict[str, Any]]) -> int:
     """Make a table of assets equal to what Marketo lists; return how many rows differed."""
-    return transaction.run(f"{table}_put", items=_json(list(items)))
+    return transaction.run(f"{table}_put", items=document(list(items)))
 
 
 def known_fields(transaction: Transaction) -> dict[str, str]:
@@ -154,7 +154,7 @@ def lead_columns(transaction: Transaction) -> set[str]:
 def put_fields(transaction: Transaction, facts: Sequence[FieldFacts], columns: dict[str, str]) -> int:
     """Write what Marketo says of its fields; return how many differed."""
     rows = [asdict(f) | {"column_name": columns[f.name]} for f in facts]
-    return transaction.run("field_put", fields=_json(rows))
+    return transaction.run("field_put", fields=document(rows))
 
 
 def fields_gone(transaction: Transaction, names: Sequence[str]) -> list[str]:
@@ -173,7 +173,3 @@ def paused(database: Database, what: Literal["calls", "export"]) -> datetime | N
     with database.begin() as transaction:
         row = transaction.row("pause_get", what=what)
         return row.until if row else None
-
-
-def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()

@@ -6,6 +6,8 @@ before it asks for the next.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from syncd import log
@@ -19,9 +21,11 @@ from syncd.core.outbox import (
     Settlement,
     Shape,
     Verdict,
+    after_read_back,
     after_refusal_to_work,
     after_skip,
     after_unknown_outcome,
+    deleted_unseen,
     key_of,
 )
 from syncd.errors import (
@@ -58,12 +62,14 @@ class Sender:
         *,
         timeout_scale: float,
         leads_by_email: Callable[[Sequence[str]], dict[str, list[int]]],
+        buried_by_email: Callable[[Sequence[str]], dict[str, list[tuple[datetime, int]]]],
     ) -> None:
         self._client = client.on("outbox")
         self._clock = clock
         self._conf = conf
         self._timeout_scale = timeout_scale
         self._leads_by_email = leads_by_email
+        self._buried_by_email = buried_by_email
 
     def carry(self, claim: Claim) -> Iterator[Settlement]:
         """Carry a claim's rows to Marketo; yield what became of them, each row once.
@@ -177,7 +183,7 @@ class Sender:
         asked = tuple(row for row in rows if row.unknown)
         started = self._clock.monotonic()
         keys = sorted({key_of(shape, row.payload) for row in asked})
-        names = sorted({name for row in asked for name in row.payload} | {shape.lookup_field})
+        names = sorted({name for row in asked for name in row.payload} | {shape.lookup_field, "createdAt"})
         try:
             found = self._client.leads(shape.lookup_field, keys, names)
         except MarketoError as problem:
@@ -185,14 +191,17 @@ class Sender:
             verdicts = tuple(_still_unknown(self.after_error(shape, row, problem, took)) for row in asked)
             settled = [self._settlement(verdicts, endpoints.LEADS.name, problem.request_id, started)]
             return settled, tuple(row for row in rows if not row.unknown)
-        leads = {str(record.get(shape.lookup_field, "")).lower(): int(record["id"]) for record in found}
+        # Of several leads with one key the newest: a creation makes the highest id.
+        found.sort(key=lambda record: int(record["id"]))
+        leads = {str(record.get(shape.lookup_field, "")).lower(): record for record in found}
         verdicts_found, changes = [], []
         for row in asked:
-            lead = leads.get(key_of(shape, row.payload).lower())
-            if lead is not None:
-                result = {"id": lead, "status": "created", "proven_by": "read back after an unknown outcome"}
-                verdicts_found.append(Verdict(row.id, "succeeded", "succeeded", lead_id=lead, result=result))
-                changes.append((lead, row.payload))
+            record = leads.get(key_of(shape, row.payload).lower())
+            if record is not None:
+                verdict = after_read_back(row, int(record["id"]), _moment(record.get("createdAt")))
+                verdicts_found.append(verdict)
+                if verdict.lead_id is not None:
+                    changes.append((verdict.lead_id, row.payload))
         proven = {v.outbox_id for v in verdicts_found}
         settlement = Settlement(
             tuple(verdicts_found),
@@ -207,15 +216,18 @@ class Sender:
         """Give each deletion the id of its lead; those that name it by an address find it in the mirror."""
         if shape.lookup_field == "id":
             return [], rows
-        known = self._leads_by_email(sorted({key_of(shape, row.payload).strip().lower() for row in rows}))
+        emails = {row.id: key_of(shape, row.payload).strip().lower() for row in rows}
+        known = self._leads_by_email(sorted(set(emails.values())))
+        buried = self._buried_by_email(sorted({emails[row.id] for row in rows if row.unknown}))
         named, verdicts = [], []
         for row in rows:
-            leads = known.get(key_of(shape, row.payload).strip().lower(), [])
+            leads = known.get(emails[row.id], [])
             if len(leads) == 1:
-                payload = row.payload | {"id": leads[0]}
-                named.append(
-                    ClaimedRow(row.id, payload, row.attempts, row.unknown, row.on_unknown_outcome, row.age)
-                )
+                named.append(replace(row, payload=row.payload | {"id": leads[0]}))
+                continue
+            gone = [lead for end, lead in buried.get(emails[row.id], []) if _since_sent(row, end)]
+            if row.unknown and not leads and gone:
+                verdicts.append(deleted_unseen(row, gone[0]))
                 continue
             count = "no lead" if not leads else f"{len(leads)} leads ({', '.join(map(str, leads))})"
             reason = f"field email: the mirror holds {count} with this address; name the lead by its id"
@@ -252,6 +264,18 @@ def _verdict(shape: Shape, row: ClaimedRow, item: RecordResult) -> Verdict:
         )
     result = {"id": item.id, "status": item.status}
     return Verdict(row.id, "succeeded", "succeeded", lead_id=item.id, result=result)
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _since_sent(row: ClaimedRow, moment: datetime) -> bool:
+    return row.first_sent_at is not None and moment >= row.first_sent_at
 
 
 def _not_sent(row: ClaimedRow, problem: QuotaExhausted, due_in: float) -> Verdict:

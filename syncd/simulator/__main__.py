@@ -9,7 +9,7 @@ from syncd.simulator.server import PortInUse, serve
 def main() -> int:
     """Serve as the flags say."""
     try:
-        serve(parse())
+        serve(parse(prog="python -m syncd.simulator"))
     except PortInUse as problem:
         sys.stderr.write(f"{problem}\n")
         return 2

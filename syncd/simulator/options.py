@@ -48,7 +48,7 @@ class Options:
     lists: int = 5
     """How many static lists there are at the start."""
     programs: int = 5
-    """How many programs there are at the start; at least one is an engagement program."""
+    """How many programs there are at the start; the third is an engagement program."""
     campaigns: int = 4
     """How many smart campaigns there are at the start; trigger and batch campaigns take turns."""
     dirt: float = 0.0

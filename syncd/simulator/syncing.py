@@ -90,16 +90,23 @@ class Upsert:
             if named and self.action == "createOnly":
                 return None
             return skipped(1003, f"Missing value for lookup field '{lookup.name}'")
-        if lookup.name == "cookies":
-            known = self.world.cookies.get(str(plan.key))
-            plan.found = [known] if known else []
-        else:
-            plan.found = self.world.leads.find(lookup, plan.key)
+        plan.found = self.look_up(lookup, plan.key)
         return None
+
+    def look_up(self, lookup: Field, key: Any) -> list[int]:
+        """The leads that a key names."""
+        if lookup.name != "cookies":
+            return self.world.leads.find(lookup, key)
+        known = self.world.cookies.get(str(key))
+        return [known] if known is not None and self.world.leads.exists(known) else []
 
     def _apply(self, plan: Plan, made: dict[str, int]) -> Item:
         key = None if plan.key is None else key_of(plan.key)
         found = [lead for lead in plan.found if self.world.leads.exists(lead)]
+        if self.action == "createOnly" and plan.key is not None and self.lookup is not None:
+            found = self.look_up(
+                self.lookup, plan.key
+            )  # it alone looks once more, and so makes no duplicates
         if not found and key is not None and key in made and self.world.leads.exists(made[key]):
             found = [made[key]]
         if self.action == "createDuplicate" or (self.action != "updateOnly" and not found):

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import orjson
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
@@ -164,7 +163,3 @@ class Desk:
         with self.database.begin() as transaction:
             transaction.lock(QUEUE_LOCK)
             outbox._tidy(transaction, 300)
-
-
-def document(value: Any) -> str:
-    return orjson.dumps(value).decode()

@@ -7,11 +7,12 @@ from random import Random
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from syncd.core.outbox import Claim, Verdict
 from syncd.database import outbox
 from syncd.database.engine import REPLICA_CLASS
-from tests.database.desk import Desk, document
+from tests.database.desk import Desk
 from tests.database.oracle import Oracle
 
 MIRRORED = (1, 2, 3, 4)
@@ -52,7 +53,7 @@ class House:
         operation, payload, touched = random_row(chance)
         row = transaction.raw.execute(
             "INSERT INTO outbox (operation, payload) VALUES (%s, %s) RETURNING id",
-            (operation, document(payload)),
+            (operation, Jsonb(payload)),
         ).fetchone()
         number = int(row[0])
         self.oracle.written(number, touched, begun)

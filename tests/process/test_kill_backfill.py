@@ -32,7 +32,7 @@ def processes_conf() -> dict[str, str]:
 def test_a_backfill_that_is_killed_twenty_times_loses_nothing_and_repeats_no_finished_window(
     house: House,
 ) -> None:
-    chance = random.Random(20)  # noqa: S311 - to be repeated
+    chance = random.Random(20)
     assert house.run("pull", "schema").returncode == 0
     done: dict[int, dict[str, object]] = {}
     for kill in range(KILLS):

@@ -108,7 +108,7 @@ class Workload:
 
 
 def test_a_drain_that_is_killed_twenty_times_carries_each_row_out_once_and_in_order(house: House) -> None:
-    chance = random.Random(7)  # noqa: S311 - to be repeated
+    chance = random.Random(7)
     assert house.run("pull", "schema").returncode == 0
     daemon = house.daemon()
     house.quiet()

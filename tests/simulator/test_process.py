@@ -66,6 +66,8 @@ def test_flags_say_what_options_hold(profile: str) -> None:
         profile=profile, limits=False, leads=77, denied=("read-asset", "read-lead"), latency_ms=2.5
     )
     assert parse(arguments(options)) == options
+    plain = Options(profile=profile)
+    assert parse(arguments(plain)) == plain
 
 
 def test_help_tells_every_option() -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tests.simulator.conftest import Api
@@ -175,6 +176,20 @@ def test_dump_and_load(start: Callable[..., Api]) -> None:
     )
     same = {"now": 0, "usage": 0}
     assert {**b.simulator.dump(), **same} == {**state, **same}
+
+
+def test_overlapping_writes_of_a_new_key(api: Api) -> None:
+    """Overlapping upserts of one new key make duplicates; overlapping createOnly calls make one lead."""
+    made: dict[str, int] = {}
+    api.simulator.set_options(race_ms=50.0)
+    with ThreadPoolExecutor(4) as pool:
+        for action in ("createOrUpdate", "createOnly"):
+            record = {"email": f"race-{action}-{time.time_ns()}@example.com"}
+            items = list(pool.map(lambda _, r=record, a=action: api.sync(r, action=a)[0], range(4)))
+            made[action] = sum(item["status"] == "created" for item in items)
+    api.simulator.set_options(race_ms=5.0)
+    assert made["createOrUpdate"] > 1
+    assert made["createOnly"] == 1
 
 
 def test_calls_and_effects(api: Api) -> None:

@@ -132,7 +132,7 @@ SET status = 'sending', attempts = o.attempts + 1, first_sent_at = coalesce(o.fi
     next_attempt_at = NULL
 FROM outbox_queue q
 WHERE q.claim = :claim AND q.state = 'sending' AND o.id = q.outbox_id
-RETURNING o.id, o.operation, o.payload, q.shape, o.attempts, q.unknown, o.on_unknown_outcome, 0.0 AS age;
+RETURNING o.id, o.operation, o.payload, q.shape, o.attempts, q.unknown, o.on_unknown_outcome, 0.0 AS age, o.first_sent_at;
 
 -- name: next_claim
 -- Number of the next claim.
@@ -141,6 +141,11 @@ SELECT nextval('outbox_claim');
 -- name: outbox_leads_by_email
 -- Which living leads of the mirror bear these addresses.
 SELECT lower(email) AS email, id FROM lead WHERE lower(email) = ANY(:emails) AND _deleted_at IS NULL;
+
+-- name: outbox_leads_buried_by_email
+-- Which leads of the mirror bore these addresses when they were deleted, and when that was seen.
+SELECT lower(email) AS email, id, _deleted_at AS deleted_at FROM lead
+WHERE lower(email) = ANY(:emails) AND _deleted_at IS NOT NULL AND _merged_into_id IS NULL;
 
 -- name: queue_next_due
 -- Seconds until the next waiting row is due, below 0 where one is; NULL where nothing waits.
@@ -154,7 +159,7 @@ SELECT EXISTS (SELECT FROM outbox_queue
 -- name: queue_orphans
 -- Rows that a replica was sending when its session ended.
 SELECT o.id, o.operation, o.payload, q.shape, o.attempts, q.unknown, o.on_unknown_outcome, q.claim,
-    extract(epoch FROM clock_timestamp() - q.claimed_at)::float AS age
+    extract(epoch FROM clock_timestamp() - q.claimed_at)::float AS age, o.first_sent_at
 FROM outbox_queue q JOIN outbox o ON o.id = q.outbox_id
 WHERE q.state = 'sending' AND NOT EXISTS (
     SELECT FROM pg_locks l

@@ -140,6 +140,8 @@ def activity_rows(world: World, body: dict[str, Any]) -> tuple[list[str], Rows]:
         for activity in world.log.between(start, end, lambda k: kinds is None or str(k) in kinds):
             if ids is not None and str(activity.primary_id) not in ids:
                 continue
+            if world.survivor(activity.lead) in world.anonymous:
+                continue
             if values is None or activity.primary in values:
                 yield _row(world, activity, names)
 

@@ -77,6 +77,7 @@ async def add(call: Call) -> Answer:
     target = _find(call).id
     ids = _members(call)
     await call.pause()
+    _find(call)
     result = []
     for lead in ids:
         if not call.world.leads.exists(lead):
@@ -93,6 +94,7 @@ async def remove(call: Call) -> Answer:
     target = _find(call).id
     ids = _members(call)
     await call.pause()
+    _find(call)
     result = []
     for lead in ids:
         if not call.world.leads.exists(lead):
