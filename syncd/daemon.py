@@ -9,9 +9,10 @@ from __future__ import annotations
 import signal
 import threading
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.executors.base import BaseExecutor, run_job
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from syncd import log, metrics
@@ -44,6 +45,42 @@ class Job:
     needs_schema: bool = True
 
 
+class Threads(BaseExecutor):  # type: ignore[misc]
+    """Runs the scheduler's jobs in threads for which the process does not wait when it ends.
+
+    A feed may be in the middle of a call that takes minutes; it is cut off as by a crash, which
+    every feed can bear.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._due: SimpleQueue[tuple[Any, Any] | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._working, name=f"feeds-{n}", daemon=True) for n in range(number)
+        ]
+
+    def start(self, scheduler: Any, alias: str) -> None:
+        """Start the threads."""
+        super().start(scheduler, alias)
+        for thread in self._threads:
+            thread.start()
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Take no more jobs; wait: until those that run have ended."""
+        for _ in self._threads:
+            self._due.put(None)
+        for thread in self._threads if wait else ():
+            thread.join()
+
+    def _do_submit_job(self, job: Any, run_times: Any) -> None:
+        self._due.put((job, run_times))
+
+    def _working(self) -> None:
+        while (due := self._due.get()) is not None:
+            job, run_times = due
+            self._run_job_success(job.id, run_job(job, job._jobstore_alias, run_times, self._logger.name))  # noqa: SLF001 - as the library's own executors do
+
+
 class Daemon:
     """The long-running service; any number of them may share a database."""
 
@@ -55,7 +92,7 @@ class Daemon:
         self._session = app.session(on_notify=self._notified, lead=True)
         self._drain = app.drain(lambda: self._session.replica)
         self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(8)},
+            executors={"default": Threads(8)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone="UTC",
         )

@@ -47,7 +47,9 @@ class App:
 
     def session(self, *, on_notify: Callable[[], None], lead: bool) -> ReplicaSession:
         """Return this replica's session, not yet started."""
-        return ReplicaSession(self.database, self.clock, on_notify=on_notify, lead=lead)
+        session = ReplicaSession(self.database, self.clock, on_notify=on_notify, lead=lead)
+        self.ledger.replica = lambda: session.replica
+        return session
 
     def drain(self, replica: Callable[[], int | None]) -> Drain:
         """Return the drain of the outbox, not yet started."""

@@ -482,7 +482,8 @@ CREATE UNLOGGED TABLE {machinery}.api_call (
     day date NOT NULL,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     expires_at timestamptz NOT NULL,
-    finished_at timestamptz
+    finished_at timestamptz,
+    replica bigint
 );
 CREATE INDEX api_call_started_at_idx ON {machinery}.api_call (started_at);
 COMMENT ON TABLE {machinery}.api_call IS 'Calls of the last seconds and calls under way, of all replicas: what rate and concurrency are counted from.';
@@ -493,6 +494,7 @@ COMMENT ON COLUMN {machinery}.api_call.day IS 'The day of Marketo (US Central) t
 COMMENT ON COLUMN {machinery}.api_call.started_at IS 'Start.';
 COMMENT ON COLUMN {machinery}.api_call.expires_at IS 'When it no longer counts as under way, should its caller have died.';
 COMMENT ON COLUMN {machinery}.api_call.finished_at IS 'End.';
+COMMENT ON COLUMN {machinery}.api_call.replica IS 'The replica that calls; once its session has ended, the call no longer counts as under way.';
 
 CREATE TABLE {machinery}.api_usage (
     day date NOT NULL,

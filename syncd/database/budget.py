@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from syncd import log
 from syncd.core.budget import LEDGER, STOPPING
 from syncd.core.codes import next_reset
-from syncd.database.engine import LEDGER_LOCK
+from syncd.database.engine import LEDGER_LOCK, REPLICA_CLASS
 from syncd.errors import DatabaseProblem, QuotaExhausted, Retryable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from syncd import settings
     from syncd.clock import Clock
     from syncd.core.budget import Lane
@@ -33,6 +35,9 @@ class Ledger:
         self._database = database
         self._conf = conf
         self._clock = clock
+        self._kind = database.names.lock_class(REPLICA_CLASS) & 0xFFFFFFFF
+        self.replica: Callable[[], int | None] = lambda: None
+        """Under which replica the calls are made, so that they no longer count as under way when it dies."""
 
     def acquire(self, *, lane: Lane, endpoint: str, holds_for: float) -> int:
         """Wait until one call may go out and return its lease.
@@ -59,7 +64,7 @@ class Ledger:
     def _try(self, lane: Lane, endpoint: str, holds_for: float) -> tuple[int | None, float]:
         with self._database.begin() as transaction:
             transaction.lock(LEDGER_LOCK)
-            state = transaction.row("call_state")
+            state = transaction.row("call_state", kind=self._kind)
             assert state is not None  # noqa: S101 - an aggregate has one row
             if state.paused_for is not None:
                 raise self._exhausted(endpoint, "Marketo's daily quota is used up", float(state.paused_for))
@@ -71,7 +76,8 @@ class Ledger:
                 return None, float(state.recent_frees_in or 0)
             if state.under_way >= self._limit(self._conf.concurrent_calls, lane):
                 return None, SHORTEST_WAIT
-            return int(transaction.scalar("call_start", lane=lane, endpoint=endpoint, holds_for=holds_for)), 0
+            given = {"lane": lane, "endpoint": endpoint, "holds_for": holds_for, "replica": self.replica()}
+            return int(transaction.scalar("call_start", **given)), 0
 
     def release(self, lease: int, *, charged: bool, error: str | None) -> None:
         """End a lease; a call that failed as a whole is taken off the day's count.

@@ -172,6 +172,9 @@ class Drain:
         due = outbox.next_due(self._database)
         self._wake.wait(LONGEST_NAP if due is None else min(max(due, 0.01), LONGEST_NAP))
         self._wake.clear()
+        if self._stop.is_set():
+            # The bell was for all workers, and one that has not lain down yet must hear it too.
+            self._wake.set()
 
     def _rescuing(self) -> None:
         while not self._stop.is_set():

@@ -4,7 +4,10 @@ SELECT
     count(*) FILTER (WHERE started_at > clock_timestamp() - interval '20 seconds') AS recent,
     extract(epoch FROM min(started_at) FILTER (WHERE started_at > clock_timestamp() - interval '20 seconds')
         + interval '20 seconds' - clock_timestamp())::float AS recent_frees_in,
-    count(*) FILTER (WHERE finished_at IS NULL AND expires_at > clock_timestamp()) AS under_way,
+    count(*) FILTER (WHERE finished_at IS NULL AND expires_at > clock_timestamp() AND (replica IS NULL OR EXISTS (
+        SELECT FROM pg_locks l
+        WHERE l.locktype = 'advisory' AND l.classid = CAST(:kind AS oid) AND l.objid = CAST(replica AS oid) AND l.objsubid = 2 AND l.granted
+          AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())))) AS under_way,
     (SELECT coalesce(sum(calls), 0) FROM api_usage
         WHERE day = (clock_timestamp() AT TIME ZONE 'America/Chicago')::date)::bigint AS today,
     (SELECT extract(epoch FROM p.until - clock_timestamp())::float FROM quota_pause p
@@ -18,8 +21,8 @@ charged AS (
     INSERT INTO api_usage (day, lane, endpoint, calls) SELECT today, :lane, :endpoint, 1 FROM day
     ON CONFLICT (day, lane, endpoint) DO UPDATE SET calls = api_usage.calls + 1
 )
-INSERT INTO api_call (lane, endpoint, day, expires_at)
-SELECT :lane, :endpoint, today, clock_timestamp() + :holds_for * interval '1 second' FROM day
+INSERT INTO api_call (lane, endpoint, day, expires_at, replica)
+SELECT :lane, :endpoint, today, clock_timestamp() + :holds_for * interval '1 second', CAST(:replica AS bigint) FROM day
 RETURNING id;
 
 -- name: call_end
