@@ -137,12 +137,12 @@ class House:
         assert all(row.over for row in self.oracle.rows.values())
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_step_by_step_every_row_ends_and_no_two_ever_collide(desk, seed):
     house = House(desk, seed)
     chance, held = house.chance, []
     deadline = time.monotonic() + 60
-    for _ in range(90):
+    for _ in range(70):
         step = chance.random()
         if step < 0.3:
             house.write_two_that_overlap(chance)
@@ -173,7 +173,7 @@ def test_workers_and_writers_at_once_with_deaths_between(desk, seed):
 
     def write(number: int) -> None:
         chance = Random(f"{seed}/writer/{number}")
-        for _ in range(15):
+        for _ in range(12):
             house.write_two_that_overlap(chance)
 
     def work(number: int) -> None:

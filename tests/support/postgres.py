@@ -8,6 +8,7 @@ PostgreSQL 18 as it is. The lowest version that syncd supports, 16.2, always com
 import importlib
 import os
 import secrets
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -23,7 +24,14 @@ from syncd.database import migrate
 from syncd.database.engine import Database
 
 CONTAINER = "postgres:18"
-HURRIED = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "checkpoint_timeout": "1h"}
+MEMORY, ROOM = Path("/dev/shm"), 2 * 1024**3  # noqa: S108 - a folder with a random name is made in it
+HURRIED = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "checkpoint_timeout": "1h",
+    "autovacuum": "off",
+}
 """Nothing in these servers outlives the tests, so nothing has to reach a disk."""
 
 
@@ -141,7 +149,7 @@ def _wheel(module: str) -> Iterator[str]:
         # On import they ask for the user's runtime directory, which a container may not have.
         warnings.simplefilter("ignore")
         package = importlib.import_module(module)
-    with tempfile.TemporaryDirectory(prefix="syncd-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="syncd-", dir=_memory(), ignore_cleanup_errors=True) as folder:
         server = package.get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
             url = server.get_uri()
@@ -152,6 +160,11 @@ def _wheel(module: str) -> Iterator[str]:
             yield url
         finally:
             server.cleanup()
+
+
+def _memory() -> Path | None:
+    """Return a folder in memory where there is one with room: hundreds of small databases are made and dropped."""
+    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM else None
 
 
 @contextmanager

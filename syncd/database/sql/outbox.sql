@@ -56,17 +56,17 @@ WHERE q.outbox_id = h.outbox_id AND q.state = 'blocked'
 
 -- name: queue_runs_short
 -- Whether fewer rows are ready than a call can carry.
-SELECT count(*) < :most FROM (SELECT FROM outbox_queue WHERE state = 'ready' LIMIT :most) AS few;
+SELECT count(*) < :most FROM (SELECT FROM outbox_queue WHERE state = 'ready' ORDER BY outbox_id LIMIT :most) AS few;
 
 -- name: queue_wake
--- Rows whose waiting time is over.
-UPDATE outbox_queue SET state = 'ready' WHERE state = 'waiting' AND due_at <= clock_timestamp();
+-- Rows whose waiting time is over. (An index can be asked for what is stable within a statement alone.)
+UPDATE outbox_queue SET state = 'ready' WHERE state = 'waiting' AND due_at <= statement_timestamp();
 
 -- name: queue_closed
 -- Rows whose keys have been closed for long enough, and whether they are finished.
 SELECT q.outbox_id, o.finished_at IS NOT NULL AS finished
 FROM outbox_queue q JOIN outbox o ON o.id = q.outbox_id
-WHERE q.state = 'closing' AND q.due_at <= clock_timestamp();
+WHERE q.state = 'closing' AND q.due_at <= statement_timestamp();
 
 -- name: queue_expire
 -- End rows whose time is over; one that may have taken effect already is not called expired.
@@ -74,7 +74,7 @@ UPDATE outbox o
 SET status = CASE WHEN q.unknown THEN 'uncertain' ELSE 'expired' END, finished_at = now(), next_attempt_at = NULL,
     error_message = coalesce(o.error_message, 'it was not sent before expires_at')
 FROM outbox_queue q
-WHERE q.expires_at <= clock_timestamp() AND q.state NOT IN ('sending', 'closing') AND o.id = q.outbox_id
+WHERE q.expires_at <= statement_timestamp() AND q.state NOT IN ('sending', 'closing') AND o.id = q.outbox_id
 RETURNING o.id;
 
 -- name: queue_candidates
@@ -152,9 +152,13 @@ WHERE lower(email) = ANY(:emails) AND _deleted_at IS NOT NULL AND _merged_into_i
 SELECT extract(epoch FROM min(due_at) - clock_timestamp()) FROM outbox_queue WHERE state IN ('waiting', 'closing');
 
 -- name: queue_is_busy
--- Whether a row is being sent or may be sent now.
-SELECT EXISTS (SELECT FROM outbox_queue
-    WHERE state IN ('new', 'ready', 'sending') OR state IN ('waiting', 'closing') AND due_at <= clock_timestamp());
+-- Whether a row is being sent or may be sent now; one look at the head of each index.
+SELECT coalesce(
+    (SELECT true FROM outbox_queue WHERE state = 'new' ORDER BY outbox_id LIMIT 1),
+    (SELECT true FROM outbox_queue WHERE state = 'ready' ORDER BY outbox_id LIMIT 1),
+    (SELECT true FROM outbox_queue WHERE state = 'sending' ORDER BY claim LIMIT 1),
+    (SELECT min(due_at) <= statement_timestamp() FROM outbox_queue WHERE state IN ('waiting', 'closing')),
+    false);
 
 -- name: queue_orphans
 -- Rows that a replica was sending when its session ended.

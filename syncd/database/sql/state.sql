@@ -66,32 +66,37 @@ SELECT DISTINCT ON (feed) feed, outcome, started_at, finished_at, counts, error,
 FROM run r ORDER BY feed, id DESC;
 
 -- name: dirty_mark
--- Mark leads whose row may be old.
-INSERT INTO dirty_lead (lead_id, reason)
+-- Mark leads whose row may be old; what the outbox wrote does not hide that there is news from Marketo.
+INSERT INTO dirty_lead AS d (lead_id, reason)
 SELECT DISTINCT lead_id, CAST(:reason AS text) FROM unnest(CAST(:ids AS bigint[])) AS m (lead_id) ORDER BY lead_id
-ON CONFLICT (lead_id) DO UPDATE SET mark = nextval('dirty_mark'), reason = EXCLUDED.reason, marked_at = now();
+ON CONFLICT (lead_id) DO UPDATE SET mark = nextval('dirty_mark'), marked_at = now(),
+    reason = CASE WHEN EXCLUDED.reason = 'outbox' THEN d.reason ELSE EXCLUDED.reason END;
 
 -- name: dirty_next
 -- The leads that have been dirty for longest.
 SELECT lead_id, mark FROM dirty_lead ORDER BY mark LIMIT :most;
 
 -- name: dirty_clear
--- Take leads from the set that were not marked again since they were read.
-DELETE FROM dirty_lead d
-USING unnest(CAST(:ids AS bigint[]), CAST(:marks AS bigint[])) AS r (lead_id, mark)
-WHERE d.lead_id = r.lead_id AND d.mark = r.mark
-RETURNING d.lead_id;
-
--- name: dirty_forget
--- Leads that are gone need no reading; a read of them that is under way no longer counts.
-DELETE FROM dirty_lead WHERE lead_id IN (
-    SELECT lead_id FROM dirty_lead WHERE lead_id = ANY(:ids) ORDER BY lead_id FOR UPDATE);
+-- Take leads from the set that were not marked again since they were read; locked in the order in which others mark them.
+WITH mine AS (
+    SELECT d.lead_id
+    FROM dirty_lead d JOIN unnest(CAST(:ids AS bigint[]), CAST(:marks AS bigint[])) AS r (lead_id, mark)
+        ON r.lead_id = d.lead_id AND r.mark = d.mark
+    ORDER BY d.lead_id
+    FOR UPDATE OF d
+)
+DELETE FROM dirty_lead d USING mine m WHERE d.lead_id = m.lead_id RETURNING d.lead_id;
 
 -- name: dirty_due
 -- Whether the set fills a call, holds news from Marketo, or has waited for long.
 SELECT count(*) >= :most OR coalesce(bool_or(reason <> 'outbox'), false)
     OR coalesce(min(marked_at) < now() - :seconds * interval '1 second', false)
 FROM (SELECT reason, marked_at FROM dirty_lead ORDER BY mark LIMIT :most) AS d;
+
+-- name: dirty_forget
+-- Leads that are gone need no reading; a read of them that is under way no longer counts.
+DELETE FROM dirty_lead WHERE lead_id IN (
+    SELECT lead_id FROM dirty_lead WHERE lead_id = ANY(:ids) ORDER BY lead_id FOR UPDATE);
 
 -- name: dirty_count
 -- How many leads are dirty, and for how long.

@@ -1,0 +1,161 @@
+"""Connections, named statements, locks and sessions."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from syncd.clock import SystemClock
+from syncd.database import queries, staging, state
+from syncd.database.session import ReplicaSession
+from syncd.errors import ConfigError, DatabaseProblem, WorkFailed
+from tests.database.desk import Desk
+from tests.support.postgres import connected
+
+
+def test_every_named_statement_can_be_prepared(desk):
+    """A statement that names a column which is not there fails here rather than at night."""
+    desk.fields()
+    wrong = {}
+    for name in queries.names():
+        statement = queries.query(name)
+        parameters = dict.fromkeys(statement._bindparams, None)
+        try:
+            with desk.database.engine.connect() as connection:
+                connection.execute(text("EXPLAIN " + statement.text), parameters)
+        except DBAPIError as problem:
+            if "EXPLAIN SET" not in str(problem):
+                wrong[name] = str(problem.orig).split("\n", 1)[0]
+    assert wrong == {}
+
+
+def test_every_connection_reads_what_is_committed_in_utc_and_finds_both_schemas(desk):
+    assert desk.run("SHOW transaction_isolation; ") == [("read committed",)]
+    assert desk.run("SHOW timezone") == [("UTC",)]
+    assert desk.run("SELECT current_schemas(false)") == [(["marketo", "syncd"],)]
+
+
+def move_and_fail(desk: Desk, failure: Callable[[], object]) -> None:
+    with desk.database.begin() as transaction:
+        state.move_cursor(transaction, "x", "t")
+        failure()
+        state.move_cursor(transaction, "y", "t")
+
+
+def test_a_transaction_is_all_or_nothing(desk):
+    with pytest.raises(ZeroDivisionError):
+        move_and_fail(desk, lambda: 1 / 0)
+    assert desk.run("SELECT FROM cursor") == []
+
+
+def test_a_connection_that_was_cut_is_told_plainly_and_the_next_works(desk):
+    cut = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND state = 'idle in transaction'"
+    )
+    with pytest.raises(DatabaseProblem, match=r"can't be used: .*; check database\.url and the server"):
+        move_and_fail(desk, lambda: desk.run(cut))
+    assert desk.run("SELECT FROM cursor") == []
+
+
+@pytest.mark.parametrize("url", ["mysql://a@b/c", "not a url", "http://x", "postgresql://h:port/x"])
+def test_an_url_that_is_none_is_refused_without_being_shown(url):
+    with pytest.raises(ConfigError, match=r"database\.url") as problem, connected(url):
+        pass
+    assert url not in str(problem.value)
+
+
+def test_the_place_of_a_database_is_told_without_its_password():
+    with connected("postgresql://me:hush@db.example:5433/warehouse") as database:
+        assert database.place == "db.example:5433/warehouse"
+        assert "hush" not in repr(database.engine.url)
+
+
+def test_a_feed_runs_once_at_a_time_and_feeds_do_not_wait_for_each_other(desk):
+    with desk.database.exclusive("changes"):
+        with (
+            pytest.raises(WorkFailed, match="another process is at the feed changes"),
+            desk.database.exclusive("changes"),
+        ):
+            pass
+        with desk.database.exclusive("schema"):
+            pass
+    with desk.database.exclusive("changes"):
+        pass
+
+
+def test_staging_tables_are_made_filled_moved_and_dropped(desk):
+    database = desk.database
+    for name in ("staging_a", "staging_b"):
+        staging.create(database, name, 2)
+        staging.copy(database, name, b'1,"a\nb",null\n2,"null",\n')
+    assert desk.run("SELECT * FROM staging_a") == [("1", "a\nb", None), ("2", "null", "")]
+    staging.create(database, "staging_a", 2)
+    assert staging.count(database, "staging_a") == 0
+    staging.move(database, "staging_b", "staging_a")
+    assert staging.count(database, "staging_a") == 2
+    assert desk.value("SELECT to_regclass('staging_b')") is None
+    assert desk.value("SELECT relpersistence::text FROM pg_class WHERE relname = 'staging_a'") == "u"
+
+
+# --- sessions -------------------------------------------------------------------------------------
+
+
+def until(what, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+
+
+def test_one_replica_leads_and_another_takes_over_when_it_ends(desk):
+    sessions = [
+        ReplicaSession(desk.database, SystemClock(), on_notify=lambda: None, lead=True) for _ in range(2)
+    ]
+    for session in sessions:
+        session.start()
+    try:
+        until(lambda: any(s.leading for s in sessions))
+        first, second = sorted(sessions, key=lambda s: not s.leading)
+        assert not second.leading
+        first.stop()
+        assert first.replica is None
+        until(lambda: second.leading)
+    finally:
+        for session in sessions:
+            session.stop()
+
+
+def test_a_replica_hears_of_new_rows(desk):
+    heard = threading.Event()
+    session = ReplicaSession(desk.database, SystemClock(), on_notify=heard.set, lead=False)
+    session.start()
+    try:
+        desk.email("a@b.com")
+        assert heard.wait(10)
+    finally:
+        session.stop()
+
+
+def test_replicas_are_listed_while_they_live_and_forgotten_a_day_after(desk: Desk):
+    kind = desk.database.names.lock_class(0) & 0xFFFFFFFF
+    session = ReplicaSession(desk.database, SystemClock(), on_notify=lambda: None, lead=False)
+    session.start()
+
+    def alive() -> list[int]:
+        with desk.database.begin() as transaction:
+            return [row.id for row in transaction.rows("replicas_alive", kind=kind)]
+
+    try:
+        number = session.replica
+        assert alive() == [number]
+        desk.run("UPDATE replica SET started_at = now() - interval '2 days'")
+        with desk.database.begin() as transaction:
+            assert transaction.run("replica_prune", kind=kind) == 0
+    finally:
+        session.stop()
+    until(lambda: alive() == [])
+    with desk.database.begin() as transaction:
+        assert transaction.run("replica_prune", kind=kind) == 1

@@ -1,0 +1,116 @@
+"""What a claim costs does not depend on how many rows wait: seen in the plans, not on a clock."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from syncd.database.engine import Transaction
+from syncd.database.queries import query
+from tests.database.desk import Desk
+
+FEW, MANY = 1_000, 100_000
+GROWING = {"outbox", "outbox_queue", "outbox_key"}
+A_CALL = 300
+
+
+class Watch:
+    """Sees the plan of each named statement that is run while it is on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.blocks: dict[str, int] = {}
+        self.scanned: set[tuple[str, str]] = set()
+        original = Transaction._execute
+
+        def explained(transaction: Transaction, name: str, values: dict[str, Any]) -> Any:
+            with transaction.connection.begin_nested() as attempt:
+                statement = text("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + query(name).text)
+                found = transaction.connection.execute(statement, values).scalar()
+                attempt.rollback()
+            (plan,) = found if isinstance(found, list) else json.loads(found)
+            self.note(name, plan["Plan"])
+            return original(transaction, name, values)
+
+        monkeypatch.setattr(Transaction, "_execute", explained)
+
+    def note(self, name: str, plan: dict[str, Any]) -> None:
+        self.blocks[name] = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+        scans = [node for node in nodes(plan) if node["Node Type"] == "Seq Scan" and node["Actual Loops"]]
+        self.scanned |= {(name, node["Relation Name"]) for node in scans if node["Relation Name"] in GROWING}
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", []):
+        yield from nodes(inner)
+
+
+def fill(desk: Desk, first: int, last: int, *, state: str = "ready", due_in: str = "0") -> None:
+    """Let rows of as many leads wait, all of them sorted already."""
+    with desk.database.begin() as transaction:
+        run = transaction.raw.execute
+        run("SET LOCAL session_replication_role = replica")
+        run(
+            "INSERT INTO outbox (operation, payload) "
+            "SELECT 'create_or_update', jsonb_build_object('email', 'p' || n || '@b.com') FROM generate_series(%s::int, %s) n",
+            (first, last),
+        )
+        run(
+            "INSERT INTO outbox_queue (outbox_id, state, shape, bytes, due_at) "
+            'SELECT id, %s, \'["create_or_update", "email", null]\', 30, now() + %s::interval FROM outbox '
+            "WHERE id BETWEEN %s AND %s",
+            (state, due_in, first, last),
+        )
+        run(
+            "INSERT INTO outbox_key (key, outbox_id) SELECT 'email:' || (payload ->> 'email'), id FROM outbox "
+            "WHERE id BETWEEN %s AND %s",
+            (first, last),
+        )
+
+
+def test_a_claim_and_its_settlement_touch_as_much_with_few_rows_waiting_as_with_many(desk, monkeypatch):
+    def cost() -> Watch:
+        with monkeypatch.context() as patch:
+            watch = Watch(patch)
+            assert len(desk.send_next()) == A_CALL
+        return watch
+
+    desk.mirror(*((n, f"p{n}@b.com") for n in range(1, FEW, 2)))
+    fill(desk, 1, FEW)
+    desk.run("ANALYZE")
+    few = cost()
+    fill(desk, FEW + 1, MANY)
+    # As autovacuum leaves it for the first minute, and afterwards.
+    stale = cost()
+    desk.run("ANALYZE")
+    fresh = cost()
+    assert {"queue_candidates", "queue_resolve", "queue_claim", "settle_rows", "queue_promote"} <= set(
+        fresh.blocks
+    )
+    for many in (stale, fresh):
+        assert many.scanned == set()
+        for name, blocks in many.blocks.items():
+            assert blocks <= 3 * few.blocks[name] + 100, name
+
+
+def test_neither_new_rows_nor_the_drains_questions_look_at_those_that_wait(desk, monkeypatch):
+    fill(desk, 1, MANY, state="waiting", due_in="1 hour")
+    desk.run("ANALYZE")
+    rows = [desk.email(f"new{n}@b.com") for n in range(20)]
+    with monkeypatch.context() as patch:
+        watch = Watch(patch)
+        assert desk.claimed() == rows
+    assert watch.scanned == set()
+    assert {"queue_sort", "queue_release", "queue_wake", "queue_expire"} <= set(watch.blocks)
+    # No index is read from end to end either.
+    assert max(watch.blocks["queue_wake"], watch.blocks["queue_closed"], watch.blocks["queue_expire"]) < 20
+    with monkeypatch.context() as patch:
+        watch = Watch(patch)
+        with desk.database.begin() as transaction:
+            for name in ("queue_next_due", "queue_is_busy", "queue_runs_short"):
+                transaction.row(name, **({"most": A_CALL} if name == "queue_runs_short" else {}))
+            transaction.rows("queue_orphans", kind=1)
+    assert watch.scanned == set()
+    assert max(watch.blocks.values()) < 200
