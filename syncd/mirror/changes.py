@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from syncd import log
 from syncd.database import leads, state
 from syncd.errors import Refused
+from syncd.mirror import schema
 from syncd.mirror.runs import recorded
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ LEAST_OVERLAP = timedelta(minutes=5)
 
 def pull(feeds: Feeds) -> Counter[str]:
     """Read all three logs to their present end: three calls where nothing happened."""
+    return schema.again_with_present_fields(feeds, lambda: _pull(feeds))
+
+
+def _pull(feeds: Feeds) -> Counter[str]:
     with recorded(feeds, FEED) as counts:
         start(feeds)
         client = feeds.client.on("changes")
@@ -71,6 +76,8 @@ def _read(
         try:
             page = page_at(token)
         except Refused as problem:
+            if problem.code == schema.FIELD_NOT_FOUND:
+                raise
             token = _rebuilt(feeds, feed, problem)
             continue
         with feeds.database.begin() as transaction:

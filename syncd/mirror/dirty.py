@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncd.database import leads, state
+from syncd.mirror import schema
 from syncd.mirror.runs import recorded
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ def pull(feeds: Feeds, *, lane: Lane = "changes") -> Counter[str]:
     A lead that was marked again while it was being read is left dirty: what was read may be older
     than the mark.
     """
+    return schema.again_with_present_fields(feeds, lambda: _pull(feeds, lane))
+
+
+def _pull(feeds: Feeds, lane: Lane) -> Counter[str]:
     with recorded(feeds, FEED, alone=False) as counts:
         total = state.dirty_count(feeds.database)
         while not feeds.clock.stopping():

@@ -8,16 +8,18 @@ from syncd import log
 from syncd.core.fields import BASE_COLUMNS, FieldFacts, column_name
 from syncd.database import leads, state
 from syncd.database.engine import SCHEMA_LOCK
-from syncd.errors import AuthenticationFailed
+from syncd.errors import AuthenticationFailed, Refused
 from syncd.mirror.runs import recorded
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Callable
 
     from syncd.marketo.client import Client
     from syncd.mirror.runs import Feeds
 
 FEED = "schema"
+FIELD_NOT_FOUND = "1006"
 
 
 def pull(feeds: Feeds) -> Counter[str]:
@@ -43,6 +45,18 @@ def pull(feeds: Feeds) -> Counter[str]:
         if known and (fresh or gone):
             log.get("mirror").info("fields changed", new=[f.name for _, f in fresh], gone=gone)
     return counts
+
+
+def again_with_present_fields(feeds: Feeds, work: Callable[[], Counter[str]]) -> Counter[str]:
+    """Do some work; where Marketo says that a field is not there (any more), look at the fields and do it again."""
+    try:
+        return work()
+    except Refused as problem:
+        if problem.code != FIELD_NOT_FOUND:
+            raise
+        log.get("mirror").warning("Marketo does not know a field that is mirrored", error=str(problem))
+    pull(feeds)
+    return work()
 
 
 def read(client: Client) -> list[FieldFacts]:
