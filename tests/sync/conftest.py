@@ -4,9 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from syncd import simulator as marketo
 from syncd.simulator.control import Simulator
 from syncd.wiring import App
 from tests.sync.inside import Inside
+
+
+@pytest.fixture
+def options() -> marketo.Options:
+    # Two windows of bulk exports: each costs calls, and the rate of calls is limited as ever.
+    return marketo.Options(leads=200, history_days=30, limits=False, export_seconds=0.1, race_ms=0)
 
 
 @pytest.fixture
