@@ -91,3 +91,12 @@ class Refused(MarketoError):
 
 class OutcomeUnknown(MarketoError):
     """The call may have taken effect: time-out, reset, 5xx, 604, 611 or an answer that can't be read."""
+
+
+def plain(problem: BaseException) -> str:
+    """Return an error's words where they are syncd's own; those of libraries may quote values, so only its name."""
+    if isinstance(problem, SyncdError):
+        return str(problem)
+    cause = getattr(problem, "orig", None) or problem
+    state = getattr(cause, "sqlstate", None)
+    return f"{type(cause).__name__} ({state})" if state else type(cause).__name__

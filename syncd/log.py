@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import structlog
+
+from syncd.errors import plain
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -30,6 +33,7 @@ def set_up(*, level: str = "info", style: str = "auto") -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        tell_error,
         redact,
     ]
     last: list[Any] = (
@@ -63,6 +67,19 @@ def _tame_libraries(shared: list[Any], last: list[Any]) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # APScheduler warns whenever a run is still going when the next is due: that is how it is meant here.
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
+
+
+def tell_error(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Tell where an error came from and of what kind it is; a library's own words may quote a field's value."""
+    given = event.pop("exc_info", None)
+    problem = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
+    if isinstance(problem, BaseException):
+        told = []
+        while problem is not None:
+            told.append("".join(traceback.format_tb(problem.__traceback__)) + plain(problem))
+            problem = problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)
+        event["exception"] = "\n\nafter:\n".join(told)
+    return event
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from syncd.cli.shared import built, context_of, progress
+from syncd.database import migrate as migrations
 from syncd.database.engine import Database
 from syncd.status import snapshot
 from syncd.verify import compare
@@ -83,6 +84,8 @@ def verify(
     with built(context) as app, progress() as tell:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: app.clock.stop())
+        # Before the first call: calls are dear.
+        migrations.require_newest(app.database)
         feeds = app.feeds(tell)
         plan = compare.plan(feeds)
         typer.echo(

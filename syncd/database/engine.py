@@ -167,7 +167,7 @@ class Database:
                 raise ValueRefused(
                     f"PostgreSQL does not take a value ({what}); this is a mistake in syncd"
                 ) from None
-            sentence = self._sentence(problem)
+            sentence = self.sentence(problem)
             if sentence is None:
                 raise
             raise DatabaseProblem(sentence) from problem
@@ -182,7 +182,7 @@ class Database:
         try:
             connection = self.connect(autocommit=True)
         except psycopg.Error as problem:
-            raise DatabaseProblem(self._sentence(problem) or str(problem)) from problem
+            raise DatabaseProblem(self.sentence(problem) or str(problem)) from problem
         with connection:
             row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", key).fetchone()
             if not (row and row[0]):
@@ -191,7 +191,8 @@ class Database:
                 )
             yield
 
-    def _sentence(self, problem: Exception) -> str | None:
+    def sentence(self, problem: Exception) -> str | None:
+        """Say in a sentence what is wrong with the server or the database; None where it is something else."""
         cause = getattr(problem, "orig", None) or problem
         if isinstance(cause, psycopg.errors.UndefinedTable):
             return f"the database at {self.place} has not been migrated to this version; run `syncd migrate`"

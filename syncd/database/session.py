@@ -54,8 +54,7 @@ class ReplicaSession:
         try:
             self._open()
         except psycopg.Error as problem:
-            first = str(problem).strip().split("\n", 1)[0]
-            raise DatabaseProblem(f"PostgreSQL at {self._database.place} can't be used: {first}") from problem
+            raise DatabaseProblem(self._database.sentence(problem) or type(problem).__name__) from problem
         self._thread = threading.Thread(target=self._listen, name="session", daemon=True)
         self._thread.start()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from syncd import log, metrics
 from syncd.database import state
-from syncd.errors import DatabaseProblem, MarketoError, QuotaExhausted
+from syncd.errors import DatabaseProblem, MarketoError, QuotaExhausted, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def _noted(feeds: Feeds, feed: str) -> Iterator[Counter[str]]:
         if feeds.clock.stopping() and isinstance(problem, MarketoError):
             outcome = "stopped"
             return
-        outcome, error = "failed", str(problem)
+        outcome, error = "failed", plain(problem)
         if isinstance(problem, QuotaExhausted) and problem.code == EXPORT_QUOTA:
             state.pause(feeds.database, "export", problem.until, problem.message)
         raise

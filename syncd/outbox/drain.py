@@ -22,6 +22,7 @@ LONGEST_NAP = 5.0
 """Seconds after which an idle worker looks by itself, should a NOTIFY be lost."""
 RESCUE_EVERY = 2.0
 RETRY_SECONDS = 0.5
+AFTER_SURPRISE_SECONDS = 2.0
 
 
 class Drain:
@@ -167,6 +168,9 @@ class Drain:
             except DatabaseProblem as problem:
                 log.get("outbox").warning("the outbox can't be read", error=str(problem))
                 self._stop.wait(RETRY_SECONDS)
+            except Exception:  # noqa: BLE001 - told, and the worker goes on
+                log.get("outbox").exception("the outbox can't be carried in a way that nobody foresaw")
+                self._stop.wait(AFTER_SURPRISE_SECONDS)
 
     def _nap(self) -> None:
         due = outbox.next_due(self._database)
@@ -182,4 +186,6 @@ class Drain:
                 self.rescue()
             except DatabaseProblem as problem:
                 log.get("outbox").warning("orphaned claims can't be looked for", error=str(problem))
+            except Exception:  # noqa: BLE001 - told, and the rescuer goes on
+                log.get("outbox").exception("orphaned claims can't be rescued in a way that nobody foresaw")
             self._stop.wait(RESCUE_EVERY)

@@ -118,12 +118,12 @@ class House:
         return process
 
     def run(
-        self, *arguments: str, patience: float = PATIENCE, **conf: str
+        self, *arguments: str, patience: float = PATIENCE, without: str = "", **conf: str
     ) -> "subprocess.CompletedProcess[str]":
-        """Run a command to its end."""
+        """Run a command to its end; without: a variable that it shall not have."""
         return subprocess.run(
             [sys.executable, "-m", "syncd", *arguments],
-            env=self.environ | conf,
+            env={name: value for name, value in (self.environ | conf).items() if name != without},
             capture_output=True,
             text=True,
             timeout=patience,

@@ -121,3 +121,14 @@ def test_a_lead_that_was_there_before_does_not_prove_a_creation(filled: Inside) 
     (row,) = filled.carry_all([("create_only", {"email": email, "lastName": "Not This"})])
     assert (row["status"], row["error_code"]) == ("failed", "1005")
     assert filled.value("SELECT last_name FROM lead WHERE id = 9") == name
+
+
+def test_a_database_error_that_nobody_foresaw_stops_no_worker_for_good(filled: Inside) -> None:
+    filled.sql("ALTER TABLE outbox_key ADD CONSTRAINT surprise CHECK (key NOT LIKE 'lead:8%%')")
+    number = filled.insert("update_only", {"id": 8, "lastName": "Late"})
+    filled.drain.start()
+    time.sleep(0.5)
+    assert filled.row(number)["status"] == "pending"
+    filled.sql("ALTER TABLE outbox_key DROP CONSTRAINT surprise")
+    filled.until(lambda: filled.row(number)["status"] == "succeeded")
+    filled.drain.stop(timeout=5)

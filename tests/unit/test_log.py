@@ -106,4 +106,4 @@ def test_an_exception_is_told_in_its_line(capsys):
     except ValueError:
         log.get("outbox").exception("it broke")
     (line,) = lines(capsys)
-    assert "ValueError: invalid literal" in str(line["exception"])
+    assert str(line["exception"]).endswith("ValueError")
