@@ -169,7 +169,10 @@ def _memory() -> Path | None:
 
 @contextmanager
 def _container() -> Iterator[str]:
-    from testcontainers.community.postgres import PostgresContainer
+    with warnings.catch_warnings():
+        # Newer versions have moved it and say so; older ones know this place alone.
+        warnings.simplefilter("ignore")
+        from testcontainers.postgres import PostgresContainer
 
     flags = " ".join(f"-c {name}={value}" for name, value in HURRIED.items())
     with (
