@@ -98,7 +98,7 @@ def drain(
                 timeout=app.settings.daemon.stop_timeout_seconds,
                 progress=tell,
             )
-        typer.echo(f"{left} rows are left" if left else "the outbox is empty")
+        typer.echo(f"{left} {'row is' if left == 1 else 'rows are'} left" if left else "the outbox is empty")
         if left and until_empty:
             raise typer.Exit(1)
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from syncd import settings
 
 LOWEST_VERSION = 16
+KEEPALIVES: dict[str, Any] = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+"""Seconds, seconds and times: a server that is gone is noticed within a minute."""
 QUEUE_LOCK, LEDGER_LOCK, MIGRATION_LOCK, LEADER_LOCK, SCHEMA_LOCK = 1, 2, 3, 4, 5
 REPLICA_CLASS, SHARED_CLASS, FEED_CLASS = 0, 1, 2
 
@@ -122,7 +124,9 @@ class Database:
         # A lock is of use only where the statements after it see what others did before.
         self._options = (
             f"-csearch_path={conf.mirror_schema},{conf.machinery_schema} -ctimezone=UTC "
-            r"-cdefault_transaction_isolation=read\ committed"
+            r"-cdefault_transaction_isolation=read\ committed "
+            # The server notices within a minute that this machine is gone, and lets go of its locks.
+            "-ctcp_keepalives_idle=30 -ctcp_keepalives_interval=10 -ctcp_keepalives_count=3"
         )
         self._application = application
         self.engine: Engine = create_engine(
@@ -148,6 +152,8 @@ class Database:
             application_name=self._application,
             autocommit=autocommit,
             connect_timeout=10,
+            client_encoding="UTF8",
+            **KEEPALIVES,
         )
 
     @contextmanager
@@ -206,9 +212,14 @@ class Database:
         """Return PostgreSQL's major version. Raises DatabaseProblem below the lowest that is supported."""
         with self.begin() as transaction:
             version = int(transaction.scalar("server_version")) // 10_000
+            encoding = str(transaction.scalar("server_encoding"))
         if version < LOWEST_VERSION:
             raise DatabaseProblem(
                 f"PostgreSQL at {self.place} is version {version}; syncd needs {LOWEST_VERSION} or newer"
+            )
+        if encoding != "UTF8":
+            raise DatabaseProblem(
+                f"the database at {self.place} has the encoding {encoding}; make one with ENCODING 'UTF8' for syncd"
             )
         return version
 
@@ -219,8 +230,9 @@ class Database:
 
 def _conninfo(url: str) -> str:
     try:
-        made = make_url(url)
-        scheme, _, rest = made.render_as_string(hide_password=False).partition("://")
+        make_url(url)
+        # The text itself goes on: written anew, an encoded space of a password would be lost.
+        scheme, _, rest = url.partition("://")
         psycopg.conninfo.conninfo_to_dict("postgresql://" + rest)
     except (ArgumentError, psycopg.ProgrammingError, ValueError):
         raise ConfigError(

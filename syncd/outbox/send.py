@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from syncd import log
 from syncd.core.backoff import full_jitter
 from syncd.core.budget import NOT_MADE
-from syncd.core.codes import without_values
+from syncd.core.codes import record_retryable, without_values
 from syncd.core.outbox import (
     ACTIONS,
     Claim,
@@ -123,7 +123,7 @@ class Sender:
         self, shape: Shape, rows: Rows, answer: WriteAnswer, endpoint: str, started: float
     ) -> Settlement:
         pairs = list(zip(rows, answer.items, strict=True))
-        verdicts = tuple(_verdict(shape, row, item) for row, item in pairs)
+        verdicts = tuple(self._verdict(shape, row, item) for row, item in pairs)
         done = [(row, item.id) for row, item in pairs if not item.skipped and item.id is not None]
         gone = [int(row.payload["id"]) for row, _ in done] if shape.operation == "delete" else []
         gone += [
@@ -140,6 +140,30 @@ class Sender:
             deleted=tuple(sorted(set(gone))),
         )
 
+    def _verdict(self, shape: Shape, row: ClaimedRow, item: RecordResult) -> Verdict:
+        if not item.skipped:
+            result = {"id": item.id, "status": item.status}
+            return Verdict(row.id, "succeeded", "succeeded", lead_id=item.id, result=result)
+        reason = item.reasons[0] if item.reasons else None
+        code, words = (reason.code, reason.message) if reason else ("skipped", "Marketo gave no reason")
+        if record_retryable(code):
+            return after_refusal_to_work(
+                row,
+                code=code,
+                reason=words,
+                due_in=self._back_off(row),
+                attempts_at_most=self._conf.retry_at_most,
+            )
+        return after_skip(shape, row, code=code, reason=words)
+
+    def _back_off(self, row: ClaimedRow) -> float:
+        return full_jitter(
+            row.attempts,
+            base=self._conf.retry_base_seconds,
+            cap=self._conf.retry_cap_seconds,
+            chance=self._clock.random(),
+        )
+
     def after_error(self, shape: Shape, row: ClaimedRow, problem: MarketoError, took: float) -> Verdict:
         """Decide about a row of a call that failed as a whole; took: seconds since the call began."""
         if isinstance(problem, OutcomeUnknown):
@@ -147,12 +171,7 @@ class Sender:
         if problem.code in NOT_MADE:
             return Verdict(row.id, "not_sent", "pending", unknown=row.unknown)
         limit = self._conf.retry_at_most
-        due_in = full_jitter(
-            row.attempts,
-            base=self._conf.retry_base_seconds,
-            cap=self._conf.retry_cap_seconds,
-            chance=self._clock.random(),
-        )
+        due_in = self._back_off(row)
         if isinstance(problem, QuotaExhausted):
             # Nobody is to blame, and the day will come: this does not count against the row.
             due_in, limit = max(0.0, (problem.until - self._clock.now()).total_seconds()), row.attempts + 1
@@ -253,17 +272,6 @@ class Sender:
 
     def _milliseconds(self, started: float) -> int:
         return round((self._clock.monotonic() - started) * 1000)
-
-
-def _verdict(shape: Shape, row: ClaimedRow, item: RecordResult) -> Verdict:
-    if item.skipped:
-        reason = item.reasons[0] if item.reasons else None
-        code = reason.code if reason else "skipped"
-        return after_skip(
-            shape, row, code=code, reason=reason.message if reason else "Marketo gave no reason"
-        )
-    result = {"id": item.id, "status": item.status}
-    return Verdict(row.id, "succeeded", "succeeded", lead_id=item.id, result=result)
 
 
 def _moment(text: object) -> datetime | None:

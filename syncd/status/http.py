@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socketserver
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
 
 from syncd.errors import ConfigError, DatabaseProblem
+from syncd.status import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -57,6 +59,9 @@ class StatusPage:
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO")
         if path == "/metrics":
+            with suppress(DatabaseProblem):
+                # The counters are told all the same: a scrape must not fail with the database.
+                snapshot.measure(self._database)
             page: Iterable[bytes] = self._metrics(environ, start_response)
             return page
         if path != "/healthz":

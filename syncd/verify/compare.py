@@ -72,6 +72,8 @@ def run(feeds: Feeds, chosen: Plan | None = None, *, repair: bool = False) -> Re
         exported = [f for f in fields if f.exportable]
         if not fields:
             raise WorkFailed("the field schema is not known yet; run `syncd pull schema` first")
+        # What is known to be old is no finding.
+        dirty.pull(feeds, lane="verify")
         report.fields = len(fields)
         spans = (chosen or plan(feeds)).spans
         report.leads = _load_all(feeds, client, exported, spans)

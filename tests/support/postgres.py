@@ -169,8 +169,15 @@ def _memory() -> Path | None:
 
 @contextmanager
 def _container() -> Iterator[str]:
-    from testcontainers.postgres import PostgresContainer
+    with warnings.catch_warnings():
+        # Newer versions have moved it and say so; older ones know this place alone.
+        warnings.simplefilter("ignore")
+        from testcontainers.postgres import PostgresContainer
 
     flags = " ".join(f"-c {name}={value}" for name, value in HURRIED.items())
-    with PostgresContainer(CONTAINER, driver=None).with_command(f"postgres {flags}") as container:
+    with (
+        PostgresContainer(CONTAINER, driver=None)
+        .with_env("LANG", "C.UTF-8")
+        .with_command(f"postgres {flags}") as container
+    ):
         yield container.get_connection_url()

@@ -6,6 +6,10 @@ SELECT pg_advisory_xact_lock(:kind, :which);
 -- The server's version as a number such as 180006.
 SELECT current_setting('server_version_num');
 
+-- name: server_encoding
+-- In which encoding the database keeps text.
+SELECT current_setting('server_encoding');
+
 -- name: short_lock_wait
 -- Rather fail and come again than make readers queue behind a change of columns.
 SET LOCAL lock_timeout = '5s';
