@@ -129,7 +129,11 @@ class Outbox(Section):
     batch_size: int = Field(default=300, ge=1, le=300, description="records in one call")
     retry_base_seconds: float = Field(default=2, gt=0, description="upper bound of the first back-off")
     retry_cap_seconds: float = Field(default=900, gt=0, description="upper bound of every back-off")
-    retry_at_most: int = Field(default=20, ge=1, description="attempts of one row before it fails")
+    retry_at_most: int = Field(
+        default=20,
+        ge=1,
+        description="attempts of one row in doubt, or put off by Marketo, before it is given up",
+    )
     unknown_outcome_wait_seconds: float | None = Field(
         default=None,
         ge=0,

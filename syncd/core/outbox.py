@@ -56,6 +56,8 @@ class ClaimedRow:
     age: float = 0.0
     """Seconds since it was claimed."""
     first_sent_at: datetime | None = None
+    turned_away: int = 0
+    """Earlier attempts of which nothing was executed."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def after_unknown_outcome(
     lead may go out before.
     """
     repeatable = shape.operation not in NEVER_TWICE or row.on_unknown_outcome == "resend"
-    if repeatable and row.attempts < attempts_at_most:
+    if repeatable and row.attempts - row.turned_away < attempts_at_most:
         return Verdict(
             row.id, "unknown", "retrying", error_code=code, error_message=reason, due_in=wait, unknown=True
         )

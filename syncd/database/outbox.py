@@ -259,7 +259,14 @@ def _claim(number: int, rows: Sequence[Any]) -> Claim:
         Shape.parse(rows[0].shape),
         tuple(
             ClaimedRow(
-                r.id, r.payload, r.attempts, r.unknown, r.on_unknown_outcome, float(r.age), r.first_sent_at
+                r.id,
+                r.payload,
+                r.attempts,
+                r.unknown,
+                r.on_unknown_outcome,
+                float(r.age),
+                r.first_sent_at,
+                int(r.turned_away),
             )
             for r in rows
         ),

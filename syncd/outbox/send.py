@@ -170,19 +170,18 @@ class Sender:
             return self.after_unknown(shape, row, code=problem.code, reason=problem.message, since=took)
         if problem.code in NOT_MADE:
             return Verdict(row.id, "not_sent", "pending", unknown=row.unknown)
-        limit = self._conf.retry_at_most
         due_in = self._back_off(row)
         if isinstance(problem, QuotaExhausted):
-            # Nobody is to blame, and the day will come: this does not count against the row.
-            due_in, limit = max(0.0, (problem.until - self._clock.now()).total_seconds()), row.attempts + 1
+            due_in = max(0.0, (problem.until - self._clock.now()).total_seconds())
             if problem.request_id is None:
                 return _not_sent(row, problem, due_in)
         elif isinstance(problem, AuthenticationFailed):
-            due_in, limit = max(due_in, self._conf.retry_base_seconds), row.attempts + 1
+            due_in = max(due_in, self._conf.retry_base_seconds)
         elif isinstance(problem, Retryable) and problem.after is not None:
             due_in = problem.after
+        # The row is not to blame, however long it takes: Marketo may be away for hours.
         return after_refusal_to_work(
-            row, code=problem.code, reason=problem.message, due_in=due_in, attempts_at_most=limit
+            row, code=problem.code, reason=problem.message, due_in=due_in, attempts_at_most=row.attempts + 1
         )
 
     def after_unknown(

@@ -132,7 +132,9 @@ SET status = 'sending', attempts = o.attempts + 1, first_sent_at = coalesce(o.fi
     next_attempt_at = NULL
 FROM outbox_queue q
 WHERE q.claim = :claim AND q.state = 'sending' AND o.id = q.outbox_id
-RETURNING o.id, o.operation, o.payload, q.shape, o.attempts, q.unknown, o.on_unknown_outcome, 0.0 AS age, o.first_sent_at;
+RETURNING o.id, o.operation, o.payload, q.shape, o.attempts, q.unknown, o.on_unknown_outcome, 0.0 AS age, o.first_sent_at,
+    CASE WHEN o.attempts > 1 THEN (SELECT count(*) FROM outbox_attempt a WHERE a.outbox_id = o.id AND a.outcome = 'retry') ELSE 0 END
+        AS turned_away;
 
 -- name: next_claim
 -- Number of the next claim.
@@ -163,7 +165,9 @@ SELECT coalesce(
 -- name: queue_orphans
 -- Rows that a replica was sending when its session ended.
 SELECT o.id, o.operation, o.payload, q.shape, o.attempts, q.unknown, o.on_unknown_outcome, q.claim,
-    extract(epoch FROM clock_timestamp() - q.claimed_at)::float AS age, o.first_sent_at
+    extract(epoch FROM clock_timestamp() - q.claimed_at)::float AS age, o.first_sent_at,
+    CASE WHEN o.attempts > 1 THEN (SELECT count(*) FROM outbox_attempt a WHERE a.outbox_id = o.id AND a.outcome = 'retry') ELSE 0 END
+        AS turned_away
 FROM outbox_queue q JOIN outbox o ON o.id = q.outbox_id
 WHERE q.state = 'sending' AND NOT EXISTS (
     SELECT FROM pg_locks l
