@@ -272,8 +272,7 @@ def _page(fields: Sequence[LeadField]) -> sql.Composable:
     """Return a JSON page as a table of text."""
     others = [field for field in fields if field.name != "id"]
     columns = [
-        sql.SQL("e ->> {} AS {}").format(_name(f), sql.Identifier(f"c{n}"))
-        for n, f in enumerate(others)
+        sql.SQL("e ->> {} AS {}").format(_name(f), sql.Identifier(f"c{n}")) for n, f in enumerate(others)
     ]
     return sql.SQL("(SELECT {} FROM jsonb_array_elements(%(page)s::jsonb) e)").format(
         sql.SQL(", ").join([sql.SQL("e ->> 'id' AS id"), *columns])
