@@ -170,3 +170,70 @@ def test_too_long_text(start: Callable[..., Api]) -> None:
     api.simulator.set_options(overlong="truncate")
     lead = api.sync(record)[0]["id"]
     assert (api.lead(lead) or {})["firstName"] == "x" * 255
+
+
+def test_export_limits_can_be_changed_and_switched_off(start: Callable[..., Api]) -> None:
+    """Jobs that wait start when options allow it; 0 means no limit, for the date range too."""
+    api = start(export_seconds=600.0, export_running=1, export_queued=3)
+    path = "/bulk/v1/leads/export"
+    long = {"createdAt": {"startAt": "2020-01-01T00:00:00Z", "endAt": "2026-01-01T00:00:00Z"}}
+    assert api.code("POST", f"{path}/create.json", json={"fields": ["id"], "filter": long}) == "1003"
+    api.simulator.set_options(export_days=0)
+    body = {"fields": ["id"], "filter": long}
+    jobs = [api.post(f"{path}/create.json", **body)["result"][0]["exportId"] for _ in range(5)]
+
+    def statuses() -> list[str]:
+        time.sleep(0.05)
+        return list(api.simulator.stats()["jobs"].values())
+
+    for job in jobs[:3]:
+        assert api.post(f"{path}/{job}/enqueue.json")["success"] is True
+    assert statuses() == ["Processing", "Queued", "Queued", "Created", "Created"]
+    assert message(api.post(f"{path}/{jobs[3]}/enqueue.json")) == ("1029", "Too many jobs (3) in queue")
+    api.simulator.set_options(export_running=2)
+    assert statuses() == ["Processing", "Processing", "Queued", "Created", "Created"]
+    api.simulator.set_options(export_running=0, export_queued=0)
+    for job in jobs[3:]:
+        assert api.post(f"{path}/{job}/enqueue.json")["success"] is True
+    assert statuses() == ["Processing"] * 5
+    api.simulator.advance(600)
+    assert statuses() == ["Completed"] * 5
+
+
+def test_a_refusal_past_midnight_is_taken_off_the_day_that_was_charged(start: Callable[..., Api]) -> None:
+    """A call let in before midnight and refused after it leaves the new day's count alone."""
+    api = start(start="2026-01-16T05:59:30Z", latency_ms=300, time_out_scale=0.001)
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(api.code, "POST", "/rest/v1/leads.json", json={"input": [{"email": "a@b.com"}]})
+        api.simulator.advance(60)
+        assert late.result() == "604"
+    assert api.simulator.stats()["today"] == 0
+
+
+def test_clones_of_a_day(start: Callable[..., Api]) -> None:
+    """A scheduled campaign's program is cloned under a new name, twenty times a day."""
+    api = start(limits=False, start="2026-01-15T12:00:00Z", leads=50)
+    path = "/rest/v1/campaigns/3002/schedule.json"
+    for n in range(20):
+        assert api.post(path, input={"cloneToProgramName": f"Clone {n}"})["success"] is True
+    assert message(api.post(path, input={"cloneToProgramName": "One more"})) == (
+        "1020",
+        "Too many clones today",
+    )
+    found = api.get("/rest/asset/v1/program/byName.json", name="Clone 0")["result"]
+    assert api.get(f"/rest/v1/leads/programs/{found[0]['id']}.json")["result"] == []
+    api.simulator.advance(86_400)
+    api.authenticate()
+    assert message(api.post(path, input={"cloneToProgramName": "Clone 0"}))[0] == "709"
+    assert api.post(path, input={"cloneToProgramName": "One more"})["success"] is True
+
+
+def test_names_are_taken_once_by_overlapping_calls(start: Callable[..., Api]) -> None:
+    """Of several calls that make a list of one name at once, one succeeds."""
+    api = start(limits=False, latency_ms=100, leads=10)
+    form = {"name": "Wanted by all", "folder": '{"id": 12, "type": "Folder"}'}
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(
+            pool.map(lambda _: api.call("POST", "/rest/asset/v1/staticLists.json", data=form), range(4))
+        )
+    assert sorted(a["success"] for a in answers) == [False, False, False, True]

@@ -207,3 +207,136 @@ def test_calls_and_effects(api: Api) -> None:
         ("updated", lead, "ui"),
     ]
     assert [e["fields"]["firstName"] for e in effects] == [{"old": "A", "new": "B"}, {"old": "B", "new": "C"}]
+
+
+def answers(api: Api) -> list[bytes]:
+    """What a script of calls of every kind gets, byte for byte."""
+    said = [api.http.get("/identity/oauth/token?grant_type=client_credentials&client_id=x").content]
+
+    def say(method: str, path: str, **more: Any) -> dict[str, Any]:
+        response = api.raw(method, path, **more)
+        said.append(response.content)
+        return dict(response.json()) if "json" in response.headers["content-type"] else {}
+
+    token = say("GET", "/rest/v1/activities/pagingtoken.json?sinceDatetime=2025-12-01")["nextPageToken"]
+    api.simulator.fault("error", "POST *", code=611, probability=0.5, count=None)
+    for n in range(20):
+        record = {"email": f"same{n}@example.com", "title": "T", "customerTier": "Gold"}
+        say("POST", "/rest/v1/leads.json", json={"input": [record]})
+        api.simulator.advance(1)
+    api.simulator.clear_faults()
+    say("POST", "/rest/v1/leads/1/merge.json?leadIds=2,3")
+    say("POST", "/rest/v1/leads/programs/1001/status.json", json={"status": "Engaged", "input": [{"id": 1}]})
+    say("POST", "/rest/v1/leads/delete.json", json={"input": [{"id": 9}]})
+    say("GET", "/rest/v1/leads.json?filterType=customerTier&filterValues=Gold&batchSize=7")
+    say("GET", "/rest/v1/leads/describe2.json")
+    say("GET", "/rest/v1/nowhere.json")
+    for _ in range(4):
+        token = say("GET", f"/rest/v1/activities.json?nextPageToken={token}&activityTypeIds=12,13,32")[
+            "nextPageToken"
+        ]
+    export = "/bulk/v1/leads/export"
+    body = {"fields": ["id", "email", "lastName"], "filter": {"staticListId": 1001}}
+    job = say("POST", f"{export}/create.json", json=body)["result"][0]["exportId"]
+    api.post(f"{export}/{job}/enqueue.json")
+    while api.simulator.stats()["jobs"][job] == "Queued":
+        time.sleep(0.01)
+    api.simulator.advance(2)
+    while api.simulator.stats()["jobs"][job] != "Completed":
+        time.sleep(0.01)
+    say("GET", f"{export}/{job}/status.json")
+    say("GET", f"{export}/{job}/file.json")
+    said.append(str(api.simulator.mkt_token(1)).encode())
+    return said
+
+
+def test_same_seed_same_answers(start: Callable[..., Api]) -> None:
+    """Two simulators of one seed, one start and frozen clocks answer the same, byte for byte."""
+    same = {
+        "seed": 7,
+        "start": "2026-01-01T00:00:00Z",
+        "frozen": True,
+        "profile": "nasty",
+        "leads": 300,
+        "limits": False,
+    }
+    first, second = (answers(start(**same)) for _ in range(2))
+    assert first == second
+    assert answers(start(**{**same, "seed": 8})) != first
+
+
+def test_loaded_state_goes_on_as_the_dumped_one(start: Callable[..., Api]) -> None:
+    """What comes by chance, by count or by rule after a load comes as it would have come without it."""
+    options = {"seed": 7, "start": "2026-01-01T00:00:00Z", "frozen": True, "limits": False, "leads": 100}
+    a = start(**options, commit_lag=30.0, export_seconds=0.0)
+    api_list = a.simulator.create_list("Carried over", [1, 2])
+    a.simulator.visit("id:063-GJP-217&token:_mch-x-1")
+    a.simulator.edit_field("rating", blocked=True)
+    a.simulator.edit_field("leadScore", isHidden=True)
+    a.simulator.fail_jobs(1, "Carried over")
+    for n in range(20):
+        a.new(f"late{n}@example.com")
+    a.post("/rest/v1/campaigns/3002/schedule.json", input={"cloneToProgramName": "Carried over"})
+    state = a.simulator.dump()
+    b = start(**options, commit_lag=30.0, export_seconds=0.0)
+    b.simulator.load(state)
+    assert b.simulator.dump() == state
+    shown = []
+    for api in (a, b):
+        api.simulator.mkt_token(1)
+        for n in range(20):
+            api.new(f"later{n}@example.com")
+        api.simulator.edit_lead(50, rating="Hot")
+        api.sync({"id": 50, "rating": "Cold"}, action="updateOnly", lookupField="id")
+        api.simulator.remove_from_list(api_list, [1])
+        api.simulator.advance(60)
+        job = api.post("/bulk/v1/leads/export/create.json", fields=["id"], filter={"staticListId": api_list})
+        api.post(f"/bulk/v1/leads/export/{job['result'][0]['exportId']}/enqueue.json")
+        while list(api.simulator.stats()["jobs"].values()) != ["Failed"]:
+            time.sleep(0.01)
+        same = {"usage": 0, "errors": 0}
+        dumped = {**api.simulator.dump(), **same}
+        for effect in dumped["effects"]:
+            effect["origin"]["request_id"] = ""
+        shown.append(dumped)
+    assert shown[0] == shown[1]
+
+
+def test_lead_without_an_address_is_merged_by_a_form(api: Api) -> None:
+    """A form filled out with the cookie of a lead without an address merges that lead, visibly."""
+    cookie = f"id:063-GJP-217&token:_mch-example.org-{time.time_ns()}"
+    nobody = api.new(lastName="Nobody")
+    api.call("POST", f"/rest/v1/leads/{nobody}/associate.json", params={"cookie": cookie})
+    token = api.since("2030-01-01T00:00:00Z")
+    record = {"leadFormFields": {"email": f"{nobody}@example.com", "firstName": "Some"}, "cookie": cookie}
+    lead = api.post("/rest/v1/leads/submitForm.json", formId=1029, input=[record])["result"][0]["id"]
+    assert lead != nobody
+    assert api.lead(nobody) is None
+    assert (api.lead(lead, "lastName") or {})["lastName"] == "Nobody"
+    merges, _ = api.feed("", token, activityTypeIds="32")
+    assert [(m["leadId"], m["attributes"]) for m in merges] == [
+        (lead, [{"name": "Merge IDs", "value": [nobody]}])
+    ]
+    other = api.new(f"other-{nobody}@example.com")
+    api.call("POST", f"/rest/v1/leads/{other}/associate.json", params={"cookie": cookie})
+    api.post("/rest/v1/leads/submitForm.json", formId=1029, input=[record])
+    assert api.lead(other) is not None
+
+
+def test_first_look_up_by_a_field_runs_beside_other_calls(start: Callable[..., Api]) -> None:
+    """While the index over a field is made, other calls are answered, and writes go into it."""
+    api = start(leads=60_000, limits=False)
+    query = {"filterType": "jobTitle", "filterValues": "Changed meanwhile", "fields": "jobTitle"}
+    with ThreadPoolExecutor(3) as pool:
+        found = [pool.submit(api.get, "/rest/v1/leads.json", **query) for _ in range(2)]
+        rounds = 0
+        while not all(f.done() for f in found) or rounds < 10:
+            lead = 59_990 + rounds if rounds < 5 else rounds
+            api.sync({"id": lead, "jobTitle": "Changed meanwhile"}, action="updateOnly", lookupField="id")
+            rounds += 1
+        assert all(f.result()["success"] for f in found)
+    shown = api.get("/rest/v1/leads.json", **query)["result"]
+    assert {x["id"] for x in shown} == {59_990 + r if r < 5 else r for r in range(rounds)}
+    many = {"filterType": "jobTitle", "filterValues": "Consultant"}
+    assert api.code("GET", "/rest/v1/leads.json", params=many) == "1003"
+    assert rounds > 10
