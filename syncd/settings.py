@@ -98,6 +98,12 @@ class Budget(Section):
     calls_per_20_seconds: int = Field(default=50, ge=1, le=100, description="Marketo allows 100 in all")
     concurrent_calls: int = Field(default=5, ge=1, le=10, description="Marketo allows 10 in all")
     calls_per_day: int = Field(default=30_000, ge=1, description="Marketo allows 50,000 on most contracts")
+    export_mb_per_day: float = Field(
+        default=400, gt=0, description="megabytes of bulk files in a day; Marketo allows 500 in all"
+    )
+    export_jobs: int = Field(
+        default=2, ge=1, le=2, description="bulk exports under way at once; Marketo runs 2 in all"
+    )
     outbox_share: float = Field(
         default=0.2, ge=0, le=0.9, description="share of each limit that only the outbox may use"
     )
@@ -112,6 +118,17 @@ class Mirror(Section):
     window_days: float = Field(default=31, gt=0, le=31, description="length of one bulk export's window")
     export_poll_seconds: float = Field(
         default=60, gt=0, description="Marketo renews a job's status each 60 s"
+    )
+    sweep_hours: float = Field(
+        default=24,
+        gt=0,
+        description="how often all members of each list and program are read; activities in between",
+    )
+    campaign_calls_per_day: int = Field(
+        default=3_000, ge=0, description="calls that read who went through which smart campaign: one a lead"
+    )
+    verify_campaign_leads: int = Field(
+        default=100, ge=0, le=10_000, description="leads whose campaigns verify compares: one call each"
     )
     deleted_leads: Literal["keep", "purge"] = Field(
         default="keep", description="keep rows as tombstones, or not"

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from syncd.core.fields import FieldFacts
     from syncd.database.engine import Database, Transaction
 
-AssetTable = Literal["partition", "static_list", "program", "smart_campaign"]
+AssetTable = Literal[
+    "partition", "static_list", "program", "smart_campaign", "channel_status", "program_member_field"
+]
 
 
 def cursor(database: Database, feed: str) -> str | None:
@@ -24,6 +26,12 @@ def cursor(database: Database, feed: str) -> str | None:
     with database.begin() as transaction:
         token = transaction.scalar("cursor_get", feed=feed)
         return None if token is None else str(token)
+
+
+def cursor_age(database: Database, feed: str) -> float:
+    """Return how many seconds ago a feed last moved; 0 before its first move."""
+    with database.begin() as transaction:
+        return float(transaction.scalar("cursor_age", feed=feed) or 0)
 
 
 def move_cursor(transaction: Transaction, feed: str, token: str) -> None:
@@ -47,6 +55,12 @@ def end_run(database: Database, run: int, outcome: str, counts: dict[str, int], 
     """Note how a run ended."""
     with database.begin() as transaction:
         transaction.run("run_end", id=run, outcome=outcome, counts=document(counts), error=error)
+
+
+def dirty_members(database: Database) -> int:
+    """Return how many program memberships may be old."""
+    with database.begin() as transaction:
+        return int(transaction.scalar("members_count"))
 
 
 def dirty_due(database: Database, *, most: int, seconds: float) -> bool:
@@ -109,6 +123,13 @@ def plan_windows(database: Database, spans: Sequence[tuple[datetime, datetime]],
         if anew:
             transaction.run("windows_forget")
         transaction.run("windows_plan", windows=document(plan))
+
+
+def window_guess(database: Database, window: int) -> int | None:
+    """Return how many bytes the file of a window will have, or None where nothing is known yet."""
+    with database.begin() as transaction:
+        guess = transaction.scalar("window_guess", id=window)
+        return None if guess is None else int(guess)
 
 
 def window_created(database: Database, window: int, export_id: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from syncd import metrics
 from syncd.database.engine import REPLICA_CLASS
+from syncd.mirror import reconcile
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,11 +25,15 @@ def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
         outbox, leads, dirty = (
             transaction.row(name) for name in ("outbox_counts", "lead_count", "dirty_count")
         )
+        members = transaction.row("member_counts")
+        campaigns = transaction.row("campaign_coverage")
         assets, now = transaction.row("asset_count"), transaction.scalar("database_now")
         windows = transaction.rows("windows")
         usage = transaction.rows("usage_today")
         runs = transaction.rows("runs_last")
         pauses = transaction.rows("pauses")
+        exports = transaction.row("export_state", kind=kind)
+        walks = {w.purpose: w for w in transaction.rows("walks")}
         replicas = transaction.rows("replicas_alive", kind=kind)
     assert outbox is not None and leads is not None and dirty is not None and assets is not None  # noqa: S101, PT018
     calls = sum(int(u.calls) for u in usage)
@@ -36,9 +41,16 @@ def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
         "format": FORMAT,
         "at": _time(now),
         "leads": {"living": leads.living, "retired": leads.retired, "with_unparsed_values": leads.unparsed},
+        "memberships": dict(members._mapping) if members else {},  # noqa: SLF001
+        "campaigns": _coverage(campaigns, leads.living, now),
         "assets": dict(assets._mapping),  # noqa: SLF001 - SQLAlchemy's documented name
         "dirty": {"leads": dirty.leads, "oldest_seconds": dirty.oldest_seconds},
-        "backfill": {"windows": len(windows), "done": sum(w.state == "done" for w in windows)},
+        "backfill": {
+            "windows": len(windows),
+            "done": sum(w.state == "done" for w in windows),
+            "by_pages": _walk(walks.get("backfill")),
+        },
+        "reconcile": _walk(walks.get("reconcile")),
         "outbox": {
             "waiting": outbox.waiting,
             "sending": outbox.sending,
@@ -50,6 +62,9 @@ def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
         "api": {
             "calls_today": calls,
             "calls_per_day": budget.calls_per_day,
+            "export_mb_today": round((exports.today if exports else 0) / 1_000_000, 1),
+            "export_mb_per_day": budget.export_mb_per_day,
+            "exports_under_way": exports.under_way if exports else 0,
             "errors_today": sum(int(u.errors) for u in usage),
             "by_endpoint": [
                 {"lane": u.lane, "endpoint": u.endpoint, "calls": u.calls, "errors": u.errors} for u in usage
@@ -79,6 +94,34 @@ def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
             }
             for r in replicas
         ],
+    }
+
+
+def _walk(row: Any) -> dict[str, Any] | None:
+    """Return how a pass over all ids stands, and what lets it go on where the brake stopped it."""
+    if row is None:
+        return None
+    return {
+        "state": row.state,
+        "way": row.way,
+        "reason": row.reason,
+        "seen": row.seen,
+        "would_retire": row.refused,
+        "command": reconcile.COMMAND if row.state == "refused" else None,
+        "started_at": _time(row.started_at),
+        "changed_at": _time(row.changed_at),
+    }
+
+
+def _coverage(row: Any, living: int, now: datetime) -> dict[str, Any]:
+    """Return how far the campaign memberships go: of how many leads they were read, and how old that is."""
+    return {
+        "memberships": row.memberships,
+        "leads_read": row.leads_read,
+        "share_of_leads": round(min(1.0, row.leads_read / living), 4) if living else None,
+        "changed_since": row.changed_since,
+        "oldest_read_at": _time(row.oldest_read_at),
+        "oldest_read_seconds": (now - row.oldest_read_at).total_seconds() if row.oldest_read_at else None,
     }
 
 

@@ -50,6 +50,13 @@ ON CONFLICT (id) DO UPDATE SET
     _deleted_at = coalesce(l._deleted_at, now()), _synced_at = now(), _merged_into_id = coalesce(EXCLUDED._merged_into_id, l._merged_into_id)
 WHERE l._deleted_at IS NULL OR l._merged_into_id IS DISTINCT FROM coalesce(EXCLUDED._merged_into_id, l._merged_into_id);
 
+-- name: lead_rechain
+-- Losers of losers point to the last winner.
+UPDATE lead l SET _merged_into_id = w._merged_into_id, _synced_at = now()
+FROM lead w
+WHERE l._merged_into_id = ANY(:winners_and_losers) AND w.id = l._merged_into_id AND w._merged_into_id IS NOT NULL
+  AND w._merged_into_id <> l.id;
+
 -- name: changes_unseen
 -- The leads of which the mirror does not show one of these changes. Booleans are spelt True there, true here.
 SELECT DISTINCT c.lead_id
@@ -93,6 +100,9 @@ ON CONFLICT DO NOTHING;
 
 -- name: windows_all_again
 -- There are new fields: every window is loaded again.
+WITH walked AS (
+    UPDATE walk SET state = 'running', token = NULL, seen = 0, changed_at = now() WHERE purpose = 'backfill' AND state = 'done'
+)
 UPDATE backfill_window SET state = 'planned', export_id = NULL, exported_at = NULL, finished_at = NULL;
 
 -- name: windows_loading
@@ -118,6 +128,24 @@ UPDATE backfill_window SET state = 'queued', exported_at = :exported_at WHERE id
 -- name: window_again
 -- The job of the window came to nothing.
 UPDATE backfill_window SET state = 'planned', export_id = NULL, exported_at = NULL WHERE id = :id;
+
+-- name: window_split
+-- A window is halved: its older half stays, its newer half is another window.
+WITH w AS (
+    SELECT id, ends_at, date_trunc('second', starts_at + (ends_at - starts_at) / 2) AS middle FROM backfill_window WHERE id = :id
+), older AS (
+    UPDATE backfill_window b SET ends_at = w.middle, state = 'planned', export_id = NULL, exported_at = NULL, rows = NULL, bytes = NULL
+    FROM w WHERE b.id = w.id
+)
+INSERT INTO backfill_window (starts_at, ends_at) SELECT middle + interval '1 second', ends_at FROM w;
+
+-- name: window_guess
+-- How many bytes the file of a window will have, going by itself before, or by the windows nearest to it; NULL where nothing is known.
+SELECT coalesce(w.bytes, (SELECT sum(n.bytes) / sum(n.seconds) FROM (
+        SELECT d.bytes, extract(epoch FROM d.ends_at - d.starts_at) + 1 AS seconds FROM backfill_window d
+        WHERE d.state = 'done' AND d.bytes IS NOT NULL ORDER BY abs(extract(epoch FROM d.starts_at - w.starts_at)) LIMIT 3) AS n)
+    * (extract(epoch FROM w.ends_at - w.starts_at) + 1))::bigint
+FROM backfill_window w WHERE w.id = :id;
 
 -- name: window_done
 -- The window's leads are in the mirror.
@@ -201,3 +229,7 @@ SELECT (SELECT count(*) FROM lead_partition WHERE _removed_at IS NULL) AS partit
     (SELECT count(*) FROM static_list WHERE _removed_at IS NULL) AS lists,
     (SELECT count(*) FROM program WHERE _removed_at IS NULL) AS programs,
     (SELECT count(*) FROM smart_campaign WHERE _removed_at IS NULL) AS campaigns;
+
+-- name: part_settings
+-- A part of a file is sorted in memory; its loss with the server would only mean to write it again.
+SELECT set_config('work_mem', '64MB', true), set_config('synchronous_commit', 'off', true);
