@@ -102,6 +102,10 @@ def conf(database_url: str, simulator: Simulator) -> dict[str, dict[str, object]
             "concurrent_calls": 10,
             "calls_per_day": 1_000_000,
             "outbox_share": 0,
+            "changes_share": 0,
+            "memberships_share": 0,
+            "backfill_share": 0,
+            "verify_share": 0,
         },
         "mirror": {"export_poll_seconds": 0.3},
         "outbox": {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from syncd import metrics
 from syncd.database.engine import REPLICA_CLASS
+from syncd.status import forecast
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,25 +18,36 @@ FORMAT = 1
 """Raised when a key of the document changes its meaning or goes."""
 
 
-def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
-    """Return the document: only JSON's own types, times as ISO 8601 in UTC, durations in seconds."""
+def take(
+    database: Database, budget: settings.Budget, mirror: settings.Mirror | None = None
+) -> dict[str, Any]:
+    """Return the document: only JSON's own types, times as ISO 8601 in UTC, durations in seconds.
+
+    mirror: tells what is due, for the forecast; without it there is none.
+    """
     kind = database.names.lock_class(REPLICA_CLASS) & 0xFFFFFFFF
     with database.begin() as transaction:
         outbox, leads, dirty = (
             transaction.row(name) for name in ("outbox_counts", "lead_count", "dirty_count")
         )
+        members = transaction.row("member_counts")
+        campaigns = transaction.row("campaign_coverage")
         assets, now = transaction.row("asset_count"), transaction.scalar("database_now")
         windows = transaction.rows("windows")
         usage = transaction.rows("usage_today")
         runs = transaction.rows("runs_last")
         pauses = transaction.rows("pauses")
         replicas = transaction.rows("replicas_alive", kind=kind)
+        spent = forecast.spending(transaction, budget)
+        ahead = forecast.forecast(transaction, budget, mirror) if mirror else None
     assert outbox is not None and leads is not None and dirty is not None and assets is not None  # noqa: S101, PT018
     calls = sum(int(u.calls) for u in usage)
     return {
         "format": FORMAT,
         "at": _time(now),
         "leads": {"living": leads.living, "retired": leads.retired, "with_unparsed_values": leads.unparsed},
+        "memberships": dict(members._mapping) if members else {},  # noqa: SLF001
+        "campaigns": _coverage(campaigns, leads.living, now),
         "assets": dict(assets._mapping),  # noqa: SLF001 - SQLAlchemy's documented name
         "dirty": {"leads": dirty.leads, "oldest_seconds": dirty.oldest_seconds},
         "backfill": {"windows": len(windows), "done": sum(w.state == "done" for w in windows)},
@@ -50,12 +62,14 @@ def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
         "api": {
             "calls_today": calls,
             "calls_per_day": budget.calls_per_day,
+            **spent,
             "errors_today": sum(int(u.errors) for u in usage),
             "by_endpoint": [
                 {"lane": u.lane, "endpoint": u.endpoint, "calls": u.calls, "errors": u.errors} for u in usage
             ],
             "paused": [{"what": p.what, "until": _time(p.until), "reason": p.reason} for p in pauses],
         },
+        "forecast": ahead,
         "feeds": [
             {
                 "feed": r.feed,
@@ -79,6 +93,18 @@ def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
             }
             for r in replicas
         ],
+    }
+
+
+def _coverage(row: Any, living: int, now: datetime) -> dict[str, Any]:
+    """Return how far the campaign memberships go: of how many leads they were read, and how old that is."""
+    return {
+        "memberships": row.memberships,
+        "leads_read": row.leads_read,
+        "share_of_leads": round(min(1.0, row.leads_read / living), 4) if living else None,
+        "changed_since": row.changed_since,
+        "oldest_read_at": _time(row.oldest_read_at),
+        "oldest_read_seconds": (now - row.oldest_read_at).total_seconds() if row.oldest_read_at else None,
     }
 
 

@@ -50,6 +50,13 @@ ON CONFLICT (id) DO UPDATE SET
     _deleted_at = coalesce(l._deleted_at, now()), _synced_at = now(), _merged_into_id = coalesce(EXCLUDED._merged_into_id, l._merged_into_id)
 WHERE l._deleted_at IS NULL OR l._merged_into_id IS DISTINCT FROM coalesce(EXCLUDED._merged_into_id, l._merged_into_id);
 
+-- name: lead_rechain
+-- Losers of losers point to the last winner.
+UPDATE lead l SET _merged_into_id = w._merged_into_id, _synced_at = now()
+FROM lead w
+WHERE l._merged_into_id = ANY(:winners_and_losers) AND w.id = l._merged_into_id AND w._merged_into_id IS NOT NULL
+  AND w._merged_into_id <> l.id;
+
 -- name: changes_unseen
 -- The leads of which the mirror does not show one of these changes. Booleans are spelt True there, true here.
 SELECT DISTINCT c.lead_id
@@ -79,6 +86,14 @@ FROM lead;
 -- name: lead_living
 -- Which of these leads are alive in the mirror.
 SELECT id FROM lead WHERE id = ANY(:ids) AND _deleted_at IS NULL;
+
+-- name: lead_pages
+-- Pages of consecutive ids that hold living leads, and how many.
+SELECT id / :ids AS page, count(*) AS leads FROM lead WHERE _deleted_at IS NULL GROUP BY 1 ORDER BY 1;
+
+-- name: lead_documents
+-- Leads as documents, for a person who asked to see values.
+SELECT id, to_jsonb(l) AS row FROM lead l WHERE id = ANY(:ids);
 
 -- name: lead_ids_after
 -- Ids of living leads, a page at a time.
