@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import syncd
 from syncd.clock import Clock, SystemClock
 from syncd.core.budget import Budget, NoBudget
+from syncd.core.policy import FieldPolicy
 from syncd.database import outbox
 from syncd.database.budget import Ledger
 from syncd.database.engine import Database
@@ -31,7 +32,7 @@ class App:
         """Build all of it; nothing is connected yet. Raises ConfigError."""
         self.settings = settings
         self.clock = clock or SystemClock()
-        self.database = Database(settings.database)
+        self.database = Database(settings.database, policy=FieldPolicy.of(settings.fields))
         self.ledger = Ledger(self.database, settings.budget, self.clock)
         self.client = make_client(settings, self.clock, self.ledger)
 

@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from syncd import log, metrics
-from syncd.core.fields import FieldFacts, LeadField, column_type
+from syncd.core.csv import Mended
+from syncd.core.differences import Difference
+from syncd.core.fields import LeadField
+from syncd.database import memberships
 from syncd.database.documents import document
+from syncd.database.engine import SCHEMA_LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,6 +39,7 @@ _FORMS: dict[str, str] = {
     "timestamptz": r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?$",
 }
 UNPARSED_NAMED = 20
+LONGEST_CHAIN = 50
 
 
 @dataclass(frozen=True)
@@ -46,22 +51,24 @@ class Written:
     """How many of them have a value that does not fit its column."""
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A lead that is not the same on both sides."""
-
-    lead_id: int
-    kind: str
-    """missing (in the mirror), extra (in the mirror), or changed."""
-    fields: tuple[str, ...] = ()
-
-
 def mirrored_fields(transaction: Transaction) -> list[LeadField]:
-    """Return the fields that have a column and that Marketo still offers, the id first."""
+    """Return the fields that have a column and that Marketo still offers, the id first.
+
+    They stay as they are until the transaction ends. A field that is not yet kept as the settings say
+    waits for the next pull of the schema.
+    """
+    transaction.lock(SCHEMA_LOCK, shared=True)
+    policy = transaction.policy
     return [
-        LeadField(r.name, r.column_name, r.column_type, r.exportable)
+        LeadField(r.name, r.column_name, r.column_type, r.exportable, r.data_type, r.kept_as == "hashed")
         for r in transaction.rows("fields_mirrored")
+        if policy.kept_as(r.name) == r.kept_as and r.mark == (policy.mark if r.kept_as == "hashed" else None)
     ]
+
+
+def hold(transaction: Transaction, fields: Sequence[LeadField]) -> bool:
+    """Keep the columns as they are until the transaction ends; tell whether the fields are still what they were."""
+    return set(fields) <= set(mirrored_fields(transaction))
 
 
 def upsert_page(
@@ -74,7 +81,14 @@ def upsert_page(
     """
     if not records:
         return Written(0, 0)
-    return _upsert(transaction, fields, _page(fields), touch=touch, older_than=None, page=document(records))
+    return _upsert(
+        transaction,
+        fields,
+        _page(fields),
+        touch=touch,
+        older_than=None,
+        page=_document(transaction, fields, records),
+    )
 
 
 def upsert_staged(
@@ -105,10 +119,19 @@ def apply_changes(
 
 def unseen_changes(transaction: Transaction, changes: Sequence[dict[str, Any]]) -> set[int]:
     """Return the leads of which the mirror does not show one of these changes (lead_id, name, value as text)."""
-    if not changes:
+    policy = transaction.policy
+    kept = [change for change in changes if not policy.hides(change["name"])]
+    if not kept:
         return set()
-    rows = transaction.rows("changes_unseen", changes=document(list(changes)))
-    return {int(row.lead_id) for row in rows}
+    if policy.hash:
+        types = {f.name: f.data_type for f in mirrored_fields(transaction)}
+        kept = [
+            change | {"value": policy.hashed(types.get(change["name"], ""), change["value"])}
+            if policy.kept_as(change["name"]) == "hashed"
+            else change
+            for change in kept
+        ]
+    return {int(row.lead_id) for row in transaction.rows("changes_unseen", changes=document(kept))}
 
 
 def unseen_leads(transaction: Transaction, ids: Sequence[int]) -> set[int]:
@@ -124,9 +147,20 @@ def bury(transaction: Transaction, leads: Sequence[tuple[int, int | None]]) -> i
 
 
 def retire(transaction: Transaction, leads: Sequence[tuple[int, int | None]]) -> int:
-    """Retire leads, each with the lead that it was merged into, if any; return how many rows changed."""
-    rows = [{"id": lead, "merged_into": winner} for lead, winner in leads]
-    return transaction.run("lead_retire", leads=document(rows)) if rows else 0
+    """Retire leads, each with the lead that it was merged into, if any; return how many rows changed.
+
+    Their memberships end, or move to the winner. In a chain of merges every loser points to the last winner.
+    """
+    if not leads:
+        return 0
+    rows = document([{"id": lead, "merged_into": winner} for lead, winner in leads])
+    changed = transaction.run("lead_retire", leads=rows)
+    merged = sorted({lead for pair in leads if pair[1] is not None for lead in pair if lead is not None})
+    for _ in range(LONGEST_CHAIN if merged else 0):
+        if not transaction.run("lead_rechain", winners_and_losers=merged):
+            break
+    memberships.follow_retired(transaction, rows)
+    return changed
 
 
 def compare_staged(transaction: Transaction, fields: Sequence[LeadField], table: str) -> list[Difference]:
@@ -147,7 +181,11 @@ def compare_page(
 ) -> list[Difference]:
     """Compare leads as a page of the API holds them with their rows."""
     return (
-        _differing(transaction, fields, _typed(fields, _page(fields)), document(records)) if records else []
+        _differing(
+            transaction, fields, _typed(fields, _page(fields)), _document(transaction, fields, records)
+        )
+        if records
+        else []
     )
 
 
@@ -160,6 +198,43 @@ def mark_staged_dirty(transaction: Transaction, table: str, reason: str) -> int:
         ).format(sql.Identifier(table)),
         {"reason": reason},
     ).rowcount
+
+
+def _document(
+    transaction: Transaction, fields: Sequence[LeadField], records: Sequence[dict[str, Any]]
+) -> str:
+    """Return a page as JSON that PostgreSQL takes, with hashes where only they may be kept."""
+    _tell_nul(fields, records)
+    if hashed := [f for f in fields if f.hashed]:
+        policy = transaction.policy
+        records = [
+            record | {f.name: policy.hashed(f.data_type, record.get(f.name)) for f in hashed}
+            for record in records
+        ]
+    return document(records)
+
+
+def _tell_nul(fields: Sequence[LeadField], records: Sequence[dict[str, Any]]) -> None:
+    names = [f.name for f in fields]
+    mended = [
+        Mended(str(record.get("id")), name, "nul")
+        for record in records
+        for name in names
+        if isinstance(value := record.get(name), str) and "\0" in value
+    ]
+    if mended:
+        tell_mended(mended, "a page of leads")
+
+
+def tell_mended(mended: Sequence[Mended], where: str) -> None:
+    """Name the leads and fields of which characters were taken out that PostgreSQL can't hold."""
+    metrics.MENDED.inc(len(mended))
+    log.get("database").warning(
+        "values have characters that PostgreSQL can't hold; they were taken out",
+        where=where,
+        values=len(mended),
+        some=[{"lead": m.lead, "field": m.field, "what": m.what} for m in mended[:UNPARSED_NAMED]],
+    )
 
 
 def _differing(
@@ -319,21 +394,13 @@ def _unparsed(typed: Sequence[tuple[LeadField, sql.Composable]]) -> sql.Composab
     ).format(any=sql.SQL(" OR ").join(wrong), pairs=sql.SQL(", ").join(pairs))
 
 
-def add_columns(transaction: Transaction, fields: Sequence[tuple[str, FieldFacts]]) -> None:
-    """Add a column for each field, with its comment."""
-    for name, facts in fields:
-        column, kind = sql.Identifier(name), column_type(facts.data_type)
-        default = " NOT NULL DEFAULT false" if kind == "boolean" else ""
-        transaction.composed(
-            sql.SQL("ALTER TABLE lead ADD COLUMN {} {}{}").format(column, sql.SQL(kind), sql.SQL(default))
-        )
-        comment_columns(transaction, [(name, facts)])
-
-
-def comment_columns(transaction: Transaction, fields: Sequence[tuple[str, FieldFacts]]) -> None:
-    """Say at each column what it is called in Marketo."""
-    for name, facts in fields:
-        text = f"{facts.display_name} (Marketo field {facts.name}, {facts.data_type})."
-        transaction.composed(
-            sql.SQL("COMMENT ON COLUMN lead.{} IS {}").format(sql.Identifier(name), sql.Literal(text))
-        )
+def only_living(transaction: Transaction, table: str) -> int:
+    """Take leads that the mirror does not hold out of a staging table of some fields alone, and mark them dirty."""
+    return transaction.composed(
+        sql.SQL(
+            "WITH strange AS (DELETE FROM {} s WHERE NOT EXISTS (SELECT FROM lead l WHERE l.id = s.id::bigint "
+            "AND l._deleted_at IS NULL) RETURNING s.id::bigint AS id) "
+            "INSERT INTO dirty_lead (lead_id, reason) SELECT DISTINCT id, 'fields' FROM strange ORDER BY 1 "
+            "ON CONFLICT (lead_id) DO NOTHING"
+        ).format(sql.Identifier(table))
+    ).rowcount

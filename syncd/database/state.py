@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from syncd.database.documents import document
@@ -13,10 +12,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
 
-    from syncd.core.fields import FieldFacts
     from syncd.database.engine import Database, Transaction
 
-AssetTable = Literal["partition", "static_list", "program", "smart_campaign"]
+AssetTable = Literal[
+    "partition", "static_list", "program", "smart_campaign", "channel_status", "program_member_field"
+]
 
 
 def cursor(database: Database, feed: str) -> str | None:
@@ -47,6 +47,12 @@ def end_run(database: Database, run: int, outcome: str, counts: dict[str, int], 
     """Note how a run ended."""
     with database.begin() as transaction:
         transaction.run("run_end", id=run, outcome=outcome, counts=document(counts), error=error)
+
+
+def dirty_members(database: Database) -> int:
+    """Return how many program memberships may be old."""
+    with database.begin() as transaction:
+        return int(transaction.scalar("members_count"))
 
 
 def dirty_due(database: Database, *, most: int, seconds: float) -> bool:
@@ -111,10 +117,10 @@ def plan_windows(database: Database, spans: Sequence[tuple[datetime, datetime]],
         transaction.run("windows_plan", windows=document(plan))
 
 
-def window_created(database: Database, window: int, export_id: str) -> None:
-    """Note the export job of a window."""
+def window_created(database: Database, window: int, export_id: str, fields: Sequence[str]) -> None:
+    """Note the export job of a window, and for which fields it was made."""
     with database.begin() as transaction:
-        transaction.run("window_created", id=window, export_id=export_id)
+        transaction.run("window_created", id=window, export_id=export_id, fields=list(fields))
 
 
 def window_queued(database: Database, window: int, exported_at: datetime) -> None:
@@ -141,25 +147,9 @@ def put_assets(transaction: Transaction, table: AssetTable, items: Sequence[dict
     return transaction.run(f"{table}_put", items=document(list(items)))
 
 
-def known_fields(transaction: Transaction) -> dict[str, str]:
-    """Return the column of every field that was ever seen, by API name."""
-    return {r.name: r.column_name for r in transaction.rows("fields_known")}
-
-
 def lead_columns(transaction: Transaction) -> set[str]:
     """Return the columns of the table of leads."""
     return {r.name for r in transaction.rows("field_columns")}
-
-
-def put_fields(transaction: Transaction, facts: Sequence[FieldFacts], columns: dict[str, str]) -> int:
-    """Write what Marketo says of its fields; return how many differed."""
-    rows = [asdict(f) | {"column_name": columns[f.name]} for f in facts]
-    return transaction.run("field_put", fields=document(rows))
-
-
-def fields_gone(transaction: Transaction, names: Sequence[str]) -> list[str]:
-    """Note which fields are no longer among ``names``; return them."""
-    return [str(r.name) for r in transaction.rows("field_gone", names=list(names))]
 
 
 def pause(database: Database, what: Literal["calls", "export"], until: datetime, reason: str) -> None:

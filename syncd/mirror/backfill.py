@@ -47,24 +47,15 @@ def pull(feeds: Feeds, *, full: bool = False) -> Counter[str]:
                 extract.oldest_lead(feeds, client), feeds.clock.now(), feeds.conf.window_days
             )
             state.plan_windows(feeds.database, spans, anew=full)
-        with feeds.database.begin() as transaction:
-            mirrored = leads.mirrored_fields(transaction)
-        fields = [f for f in mirrored if f.exportable]
-        if not fields:
-            raise WorkFailed("the field schema is not known yet; run `syncd pull schema` first")
-        _Backfill(feeds, client, fields, counts, read_too=len(fields) < len(mirrored)).run()
+        _Backfill(feeds, client, counts).run()
     return counts
 
 
 class _Backfill:
-    def __init__(
-        self, feeds: Feeds, client: Client, fields: list[LeadField], counts: Counter[str], *, read_too: bool
-    ) -> None:
+    def __init__(self, feeds: Feeds, client: Client, counts: Counter[str]) -> None:
         self.feeds = feeds
         self.client = client
-        self.fields = fields
         self.counts = counts
-        self.read_too = read_too
         self.failures = 0
 
     def run(self) -> None:
@@ -106,9 +97,13 @@ class _Backfill:
         return False
 
     def _start(self, window: Any) -> None:
-        names = [f.name for f in self.fields]
+        with self.feeds.database.begin() as transaction:
+            fields = _wanted(leads.mirrored_fields(transaction), window)
+        if not fields:
+            raise WorkFailed("the field schema is not known yet; run `syncd pull schema` first")
+        names = [f.name for f in fields]
         export = self.client.create_export(names, created_at=(window.starts_at, window.ends_at))
-        state.window_created(self.feeds.database, window.id, export.id)
+        state.window_created(self.feeds.database, window.id, export.id, names)
         self._enqueue(window, export.id)
 
     def _enqueue(self, window: Any, export_id: str) -> None:
@@ -119,15 +114,27 @@ class _Backfill:
     def _load(self, window: Any, export: Export) -> None:
         table = f"staging_backfill_{window.id}"
         database = self.feeds.database
-        file = extract.load(self.client, database, self.feeds.clock, export, table, self.fields)
         with database.begin() as transaction:
-            if self.read_too:
+            mirrored = leads.mirrored_fields(transaction)
+        fields = [f for f in mirrored if f.name in window.job_fields]
+        if fields != _wanted(mirrored, window):
+            # Fields or settings changed since the job was made.
+            state.window_again(database, window.id)
+            return
+        file = extract.load(self.client, database, self.feeds.clock, export, table, fields)
+        with database.begin() as transaction:
+            if not leads.hold(transaction, fields):
+                raise WorkFailed("fields changed while the file was loaded; it will be exported again")
+            if window.only_fields is not None:
+                self.counts["marked"] += leads.only_living(transaction, table)
+            elif any(not f.exportable for f in mirrored):
                 # Formula fields are in no export: the fetcher gets them.
                 self.counts["marked"] += leads.mark_staged_dirty(transaction, table, "formula")
-            written = leads.upsert_staged(transaction, self.fields, table, exported_at=window.exported_at)
+            written = leads.upsert_staged(transaction, fields, table, exported_at=window.exported_at)
             transaction.run(
                 "window_done",
                 id=window.id,
+                export_id=window.export_id,
                 rows=file.rows,
                 bytes=file.bytes,
                 checksum=file.checksum,
@@ -147,3 +154,9 @@ class _Backfill:
                 f"the backfill gave up after {self.failures} failed exports; the last: {problem}"
             )
         log.get("mirror").warning("a window will be exported again", window=window.id, error=str(problem))
+
+
+def _wanted(mirrored: list[LeadField], window: Any) -> list[LeadField]:
+    """Return the fields that a window's export must have: all that can be exported, or those to be filled."""
+    only = window.only_fields
+    return [f for f in mirrored if f.exportable and (only is None or f.name == "id" or f.name in only)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncd.database import leads, state
+from syncd.database import campaigns, leads, state
 from syncd.mirror import schema
 from syncd.mirror.runs import recorded
 
@@ -54,8 +54,11 @@ def _fetch(feeds: Feeds, lane: Lane, ids: Sequence[int], marks: Sequence[int], c
         fields = leads.mirrored_fields(transaction)
     records = feeds.client.on(lane).leads("id", ids, [f.name for f in fields])
     with feeds.database.begin() as transaction:
+        if not leads.hold(transaction, fields):
+            return  # the fields changed meanwhile: the same leads come again
         ours = state.clear_dirty(transaction, ids, marks)
         page = [record for record in records if record["id"] in ours]
+        campaigns.enter(transaction, sorted(record["id"] for record in page))
         loading = bool(transaction.scalar("windows_loading"))
         written = leads.upsert_page(transaction, fields, page, touch=loading)
         missing = sorted(ours - {record["id"] for record in page})

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from syncd import log
 from syncd.core.backoff import full_jitter
-from syncd.core.csv import RecordCutter
-from syncd.database import staging
+from syncd.core.csv import RecordCutter, ValueReplacer
+from syncd.database import leads, staging
 from syncd.errors import Refused, Retryable, WorkFailed
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from syncd.clock import Clock
     from syncd.core.fields import LeadField
+    from syncd.core.policy import FieldPolicy
     from syncd.database.engine import Database
     from syncd.marketo.client import Client
     from syncd.marketo.models import Export
@@ -88,7 +90,7 @@ def load(
     number of records differ from what Marketo says, Retryable where the file can't be had.
     """
     staging.create(database, table, len(fields) - 1)
-    cutter, digest, received = RecordCutter(), hashlib.sha256(), 0
+    cutter, digest, received = _cutter(database.policy, fields), hashlib.sha256(), 0
     attempt = 0
     while True:
         before = received
@@ -113,7 +115,8 @@ def load(
             clock.sleep(full_jitter(attempt, base=2, cap=60, chance=clock.random()))
     if records := cutter.finish():
         staging.copy(database, table, records)
-    _tell_mended(cutter, export)
+    if cutter.mended:
+        leads.tell_mended(cutter.mended, f"export {export.id}")
     return _proven(database, table, export, fields, cutter, received, digest.hexdigest())
 
 
@@ -143,11 +146,7 @@ def _proven(
     return File(rows, received, f"sha256:{digest}")
 
 
-def _tell_mended(cutter: RecordCutter, export: Export) -> None:
-    if cutter.nul_characters or cutter.broken_pieces:
-        log.get("mirror").warning(
-            "characters that PostgreSQL cannot hold were taken out of a bulk file",
-            export=export.id,
-            nul_characters=cutter.nul_characters,
-            pieces_with_broken_utf8=cutter.broken_pieces,
-        )
+def _cutter(policy: FieldPolicy, fields: Sequence[LeadField]) -> RecordCutter:
+    """Return a cutter that lets no value through of which only a hash may be kept."""
+    hashed = {f.name: partial(policy.hashed, f.data_type) for f in fields if f.hashed}
+    return RecordCutter(replacer=ValueReplacer([f.name for f in fields], hashed) if hashed else None)

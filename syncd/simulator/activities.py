@@ -49,7 +49,7 @@ class ActivityLog:
         *, lag: float = 0.0, seed: int = 0, delete_days: float = 14.0, now: Callable[[], float],
     ) -> None:  # fmt: skip
         self._base, self._codes, self._render = base, codes, render
-        self._lag, self.chance, self._now = lag, random.Random(seed), now  # noqa: S311 - a simulation
+        self._lag, self._random, self._now = lag, random.Random(seed), now  # noqa: S311 - a simulation
         self.live: list[Activity] = []
         self._committed: list[float] = []
         self._waiting: list[tuple[float, int, Activity]] = []
@@ -63,8 +63,8 @@ class ActivityLog:
     def add(self, activity: Activity) -> None:
         """Write an entry; with a lag it shows later, and then later ones may have shown before it."""
         self._added += 1
-        if self._lag and self.chance.random() < 0.3:  # noqa: PLR2004 - a share of them
-            due = self._now() + self.chance.random() * self._lag
+        if self._lag and self._random.random() < 0.3:  # noqa: PLR2004 - a share of them
+            due = self._now() + self._random.random() * self._lag
             heapq.heappush(self._waiting, (due, self._added, activity))
         else:
             self._append(activity, self._now())
@@ -139,7 +139,7 @@ class ActivityLog:
     def _append(self, activity: Activity, when: float) -> None:
         activity.guid = len(self._codes) + len(self.live) + 1
         self.live.append(activity)
-        self._committed.append(max(when, self._committed[-1]) if self._committed else when)
+        self._committed.append(when)
 
 
 def _activity(state: dict[str, Any]) -> Activity:

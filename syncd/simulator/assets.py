@@ -1,8 +1,7 @@
 """Static lists, programs, campaigns, channels, folders and forms, and who belongs to them."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from syncd.simulator import people
 from syncd.simulator.activities import code
@@ -17,35 +16,6 @@ FORM_FIELDS = (
     "leadSource", "newsletterOptIn", "pMCFField", "dietaryNeeds",
 )  # fmt: skip
 LONG_LIST = 350
-T = TypeVar("T")
-
-
-class Members(dict[int, T]):
-    """Memberships by lead; keeps its leads in order of id once that was asked for."""
-
-    __slots__ = ("_order",)
-
-    def __init__(self, given: Iterable[tuple[int, T]] = ()) -> None:
-        super().__init__(given)
-        self._order: list[int] | None = None
-
-    def order(self) -> list[int]:
-        """The leads by id; not to be changed."""
-        if self._order is None:
-            self._order = sorted(self)
-        return self._order
-
-    def __setitem__(self, lead: int, held: T) -> None:
-        if lead not in self:
-            self._order = None
-        super().__setitem__(lead, held)
-
-    def drop(self, lead: int) -> T | None:
-        """Take a lead out; what it held, or None."""
-        held = super().pop(lead, None)
-        if held is not None:
-            self._order = None
-        return held
 
 
 @dataclass(slots=True)
@@ -60,7 +30,7 @@ class StaticList:
     folder: int = GROUP_LISTS
     folder_type: str = "Folder"
     program: int | None = None
-    members: Members[tuple[int, int]] = field(default_factory=Members)
+    members: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -96,7 +66,7 @@ class Program:
     workspace: str = "Default"
     tags: tuple[tuple[str, str], ...] = ()
     costs: tuple[tuple[str, int], ...] = ()
-    members: Members[Member] = field(default_factory=Members)
+    members: dict[int, Member] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -112,7 +82,7 @@ class Campaign:
     created: int
     updated: int
     description: str = ""
-    members: Members[tuple[int, int]] = field(default_factory=Members)
+    members: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +163,7 @@ class Assets:
     def forget(self, lead: int) -> None:
         """Take a lead out of everything."""
         for asset in self.holders():
-            asset.members.drop(lead)
+            asset.members.pop(lead, None)
 
     def holders(self) -> list["StaticList | Program | Campaign"]:
         """Everything that leads can belong to."""

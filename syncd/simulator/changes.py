@@ -7,7 +7,7 @@ from syncd.simulator import activity_types as kinds
 from syncd.simulator.assets import Program
 from syncd.simulator.clock import stamp
 from syncd.simulator.fields import HIDDEN_CHANGE, Field
-from syncd.simulator.world import API, Origin, World, change_activity
+from syncd.simulator.world import Origin, World, change_activity
 
 Values = dict[int, Any]
 
@@ -31,8 +31,6 @@ def create(world: World, values: Values, origin: Origin, *, partition: int = 1, 
     _derive(world, record)
     lead = world.leads.insert(record)
     shown = [("Created Date", now[:10]), ("Source Type", origin.created_by), *attributes.items()]
-    if world.options.api_method_name and origin.source == API:
-        shown.append(("API Method Name", world.options.api_method_name))
     world.write_log(
         kinds.NEW_LEAD,
         lead,
@@ -61,11 +59,7 @@ def update(world: World, lead: int, values: Values, origin: Origin) -> bool:
         field = world.schema.fields[number - 1]
         changes[field.name] = (record[number], value)
         standard = standard or not field.custom
-        world.log.add(
-            change_activity(
-                0, lead, date, field, record[number], value, origin, world.options.api_method_name
-            )
-        )
+        world.log.add(change_activity(0, lead, date, field, record[number], value, origin))
         if field.type == "score" or field.name == "leadScore":
             _score(world, lead, field, record[number], value, origin)
     changed[HIDDEN_CHANGE] = now
@@ -144,7 +138,7 @@ def add_to_list(world: World, number: int, lead: int, origin: Origin) -> bool:
 
 def remove_from_list(world: World, number: int, lead: int, origin: Origin) -> bool:
     """Take a lead off a static list; False where it is not on it."""
-    if world.assets.lists[number].members.drop(lead) is None:
+    if world.assets.lists[number].members.pop(lead, None) is None:
         return False
     _list_change(world, kinds.LIST_REMOVE, number, lead, origin)
     world.note("removed_from_list", lead, origin, listId=number)
@@ -175,17 +169,14 @@ def _unite(world: World, winner: int, loser: int) -> None:
     for asset in world.assets.holders():
         if isinstance(asset, Program):
             continue
-        held = asset.members.drop(loser)
-        if held is not None and winner not in asset.members:
-            asset.members[winner] = held
+        held = asset.members.pop(loser, None)
+        if held is not None:
+            asset.members.setdefault(winner, held)
     for program in world.assets.programs.values():
-        member = program.members.drop(loser)
+        member = program.members.pop(loser, None)
         if member is None:
             continue
-        present = program.members.get(winner)
-        if present is None:
-            program.members[winner] = member
-            continue
+        present = program.members.setdefault(winner, member)
         channel = world.assets.channel_of(program)
         old, new = channel.find(present.status), channel.find(member.status)
         if old and new and new.step > old.step:
@@ -193,12 +184,11 @@ def _unite(world: World, winner: int, loser: int) -> None:
 
 
 def _score(world: World, lead: int, field: Field, old: Any, new: Any, origin: Origin) -> None:
-    before, after = (v if isinstance(v, (int, float)) else 0 for v in (old, new))
-    difference = int(after - before)
+    difference = (new or 0) - (old or 0)
     attributes = [
         ("Change Value", f"{difference:+d}"),
-        ("New Value", after),
-        ("Old Value", before),
+        ("New Value", new or 0),
+        ("Old Value", old or 0),
         ("Reason", origin.reason),
     ]
     world.write_log(

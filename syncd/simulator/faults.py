@@ -53,24 +53,6 @@ MESSAGES = {
 }  # fmt: skip
 
 
-COUNTS, SPANS = {"count", "skip"}, {"seconds", "for_seconds", "probability"}
-
-
-def fits(name: str, value: Any) -> bool:
-    """Whether a rule's key can have that value."""
-    if value is None:
-        return name in {"count", "seconds", "for_seconds"}
-    if name == "code":
-        return type(value) in {int, str}
-    if name in COUNTS:
-        return type(value) is int and value >= 0
-    if name == "status":
-        return type(value) is int and 200 <= value <= 599  # noqa: PLR2004 - HTTP
-    if name in SPANS:
-        return type(value) in {int, float} and 0 <= value < 2**31 and (name != "probability" or value <= 1)
-    return isinstance(value, str)
-
-
 class Faults:
     """All rules, in the order in which they were made."""
 
@@ -82,16 +64,13 @@ class Faults:
     def add(self, given: Mapping[str, Any], now: float) -> Fault:
         """A new rule; ValueError says what is wrong with it."""
         known = set(Fault.__dataclass_fields__) - {"id", "hits", "until"}
-        unknown = set(given) - known if isinstance(given, Mapping) else {repr(given)}
+        unknown = set(given) - known
         if unknown:
             raise ValueError(
                 f"A fault has no {', '.join(sorted(unknown))}; it may have {', '.join(sorted(known))}."
             )
-        if not isinstance(given.get("kind"), str) or given["kind"] not in KINDS:
+        if given.get("kind") not in KINDS:
             raise ValueError(f"A fault's kind is one of {', '.join(KINDS)}.")
-        for name, value in given.items():
-            if not fits(name, value):
-                raise ValueError(f"{value!r} is no {name} of a fault.")
         if given.get("phase", "before") not in {"before", "after"}:
             raise ValueError("A fault's phase is before or after.")
         self._made += 1

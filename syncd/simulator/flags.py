@@ -8,8 +8,14 @@ from dataclasses import fields
 from typing import Any
 
 from syncd.simulator.clock import parse_time
-from syncd.simulator.options import CHOICES, PROFILES, Options
+from syncd.simulator.options import PROFILES, Options
 
+CHOICES = {
+    "profile": tuple(PROFILES),
+    "company_fields": ("refuse", "write"),
+    "overlong": ("refuse", "truncate"),
+    "missing_lead": ("empty", "1004"),
+}
 ABOUT = """A Marketo that runs on a laptop. It prints one line, 'ready http://HOST:PORT', when it can be called,
 and serves until SIGTERM or SIGINT.
 
@@ -58,11 +64,8 @@ def parse(arguments: Sequence[str] | None = None, prog: str = "syncd simulate") 
     given = {k: tuple(x for x in v if x) if isinstance(v, list) else v for k, v in given.items()}
     if given.get("start") and parse_time(given["start"]) is None:
         reader.error(f"argument --start: {given['start']!r} is no ISO 8601 time")
-    if not 0 <= given.get("port", 0) < 2**16:
-        reader.error(f"argument --port: {given['port']} is no port")
-    for name, value in given.items():
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and not 0 <= value < 2**53:
-            reader.error(f"argument --{name.replace('_', '-')}: {value} is out of range")
+    if given.get("leads", 1) < 0 or not 0 <= given.get("port", 0) < 2**16:
+        reader.error("argument --leads or --port: out of range")
     return Options.of(**given)
 
 

@@ -13,10 +13,10 @@ from syncd.simulator import changes
 from syncd.simulator.calls import ApiError, Call
 from syncd.simulator.clock import SECONDS_A_DAY
 from syncd.simulator.fields import Field
-from syncd.simulator.jobs import Turns
 from syncd.simulator.syncing import Upsert
 from syncd.simulator.world import Origin, World
 
+SEPARATORS = {"csv": ",", "tsv": "\t", "ssv": ";"}
 RUNNING, QUEUED, KEEP_DAYS, ROWS_A_TURN = 2, 10, 7, 100
 ENDED = frozenset(("Complete", "Failed"))
 
@@ -74,7 +74,7 @@ class Imports:
         self.world = world
         self.batches: dict[int, Batch] = {}
         self._next = 1001
-        self._turns = Turns(lambda: RUNNING)
+        self._running = asyncio.Semaphore(RUNNING)
 
     def find(self, number: int) -> Batch | None:
         """A batch that is not older than a week."""
@@ -94,7 +94,7 @@ class Imports:
             )
         if list_id is not None and any(b.list_id == list_id for b in busy):
             raise ApiError(1019, "Import in progress")
-        rows = _rows(text, separator)
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
         if not rows:
             raise ApiError(1003, "The file is empty")
         for name in rows[0]:
@@ -120,10 +120,9 @@ class Imports:
 
     async def run(self, batch: Batch) -> None:
         """Carry an import out."""
-        async with self._turns:
+        async with self._running:
             started = self.world.clock.now()
             batch.status = "Importing"
-            await self.world.leads.prepare(batch.lookup)
             for part in _parts(batch.rows):
                 self._import(batch, part)
                 await asyncio.sleep(0)
@@ -163,13 +162,6 @@ class Imports:
                 record[name] = value[: found.length]
                 shortened.append(name)
         return f"Value truncated: {', '.join(shortened)}" if shortened else ""
-
-
-def _rows(text: str, separator: str) -> list[list[str]]:
-    try:
-        return [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
-    except csv.Error:
-        raise ApiError(1003, "The file cannot be read") from None
 
 
 def _parts(rows: list[list[str]]) -> Iterator[list[list[str]]]:

@@ -4,8 +4,7 @@ import asyncio
 import hashlib
 import tempfile
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -41,10 +40,9 @@ class Job:
     request: dict[str, Any] = field(default_factory=dict)
     file: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
 
-    def show(self, cancelled: str = "Cancelled") -> dict[str, Any]:
+    def show(self) -> dict[str, Any]:
         """The job as the API shows it; what does not apply yet is left out."""
-        status = cancelled if self.status == "Cancelled" else self.status
-        item: dict[str, Any] = {"exportId": self.id, "format": self.format, "status": status}
+        item: dict[str, Any] = {"exportId": self.id, "format": self.format, "status": self.status}
         for name, moment in (
             ("createdAt", self.created), ("queuedAt", self.queued),
             ("startedAt", self.started), ("finishedAt", self.finished),
@@ -58,40 +56,6 @@ class Job:
         return item
 
 
-def separators(world: World) -> dict[str, str]:
-    """What separates the values of a line, by format."""
-    return {"csv": ",", "tsv": "\t", "ssv": " " if world.options.ssv == "space" else ";"}
-
-
-class Turns:
-    """Lets so many at once do their work, the others after them in their order; 0 lets all."""
-
-    def __init__(self, most: Callable[[], int]) -> None:
-        self._most, self._running = most, 0
-        self._changed = asyncio.Event()
-        self._waiting: deque[object] = deque()
-
-    async def __aenter__(self) -> None:
-        mark = object()
-        self._waiting.append(mark)
-        try:
-            while self._waiting[0] is not mark or 0 < self._most() <= self._running:
-                await self._changed.wait()
-        finally:
-            self._waiting.remove(mark)
-            self.look()
-        self._running += 1
-
-    async def __aexit__(self, *_: object) -> None:
-        self._running -= 1
-        self.look()
-
-    def look(self) -> None:
-        """See anew who may go on."""
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-
 class Jobs:
     """All export jobs of the subscription."""
 
@@ -99,21 +63,13 @@ class Jobs:
         self.world = world
         self.jobs: dict[str, Job] = {}
         self.fail_next: list[str] = []
-        self._turns = Turns(lambda: world.options.export_running)
-        self.volume: dict[str, int] = {}
+        self._running = asyncio.Semaphore(world.options.export_running)
+        self._bytes: dict[str, int] = {}
 
     def create(self, kind: str, client: str, form: str, header: list[str], rows: Iterator[list[str]]) -> Job:
         """A new job, not queued yet."""
         self._check_volume()
-        job = Job(
-            str(uuid.UUID(int=self.world.random.getrandbits(128), version=4)),
-            kind,
-            client,
-            rows,
-            form,
-            header,
-            self.world.clock.now(),
-        )
+        job = Job(str(uuid.uuid4()), kind, client, rows, form, header, self.world.clock.now())
         self.jobs[job.id] = job
         return job
 
@@ -129,14 +85,10 @@ class Jobs:
         self._check_volume()
         waiting = sum(j.status in {"Queued", "Processing"} for j in self.jobs.values())
         most = self.world.options.export_queued
-        if self.world.options.limits and 0 < most <= waiting:
+        if self.world.options.limits and waiting >= most:
             raise ApiError(1029, f"Too many jobs ({most}) in queue")
         job.status, job.queued = "Queued", self.world.clock.now()
         return asyncio.ensure_future(self._run(job))
-
-    def look(self) -> None:
-        """Let jobs start that other options allow."""
-        self._turns.look()
 
     def cancel(self, job: Job) -> None:
         """Stop a job that has not ended."""
@@ -152,31 +104,25 @@ class Jobs:
         return options.file_delay <= age <= options.file_days * SECONDS_A_DAY
 
     async def _run(self, job: Job) -> None:
-        async with self._turns:
-            if job.status == "Queued":
-                await self._carry_out(job)
-
-    async def _carry_out(self, job: Job) -> None:
-        clock = self.world.clock
-        job.status, job.started = "Processing", clock.now()
-        try:
+        async with self._running:
+            if job.status != "Queued":
+                return
+            clock = self.world.clock
+            job.status, job.started = "Processing", clock.now()
             await self._write(job)
-        except Exception:
-            job.finished, job.error, job.status = clock.now(), "Internal error", "Failed"
-            raise
-        await clock.until(job.started + self.world.options.export_seconds)
-        if job.status != "Processing":
-            return
-        job.finished = clock.now()
-        if self.fail_next:
-            job.error, job.status = self.fail_next.pop(0), "Failed"
-            return
-        day = central_day(job.finished)
-        self.volume[day] = self.volume.get(day, 0) + job.size
-        job.status = "Completed"
+            await clock.until(job.started + self.world.options.export_seconds)
+            if job.status != "Processing":
+                return
+            job.finished = clock.now()
+            if self.fail_next:
+                job.error, job.status = self.fail_next.pop(0), "Failed"
+                return
+            day = central_day(job.finished)
+            self._bytes[day] = self._bytes.get(day, 0) + job.size
+            job.status = "Completed"
 
     async def _write(self, job: Job) -> None:
-        digest, separator = hashlib.sha256(), separators(self.world)[job.format.lower()]
+        digest, separator = hashlib.sha256(), {"CSV": ",", "TSV": "\t", "SSV": ";"}[job.format]
         lines = [_line(job.header, separator)]
         for row in job.rows:
             if row:
@@ -199,7 +145,7 @@ class Jobs:
 
     def _check_volume(self) -> None:
         most, options = self.world.options.export_mb, self.world.options
-        used = self.volume.get(central_day(self.world.clock.now()), 0)
+        used = self._bytes.get(central_day(self.world.clock.now()), 0)
         if options.limits and most and used >= most * 1_000_000:
             raise ApiError(1029, f"Export daily quota {most:g}MB exceeded.")
 

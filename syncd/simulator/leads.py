@@ -1,6 +1,5 @@
 """The leads: seeded ones made when they are read, changed ones kept, and indexes over both."""
 
-import asyncio
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
@@ -11,8 +10,7 @@ from syncd.simulator.seeding import Record, Seeder
 
 CACHE = 50_000
 Key = str
-Index = dict[Key, int | list[int] | set[int]]
-A_TURN, SHORT = 400, 16
+Index = dict[Key, int | list[int]]
 
 
 def key_of(value: Any) -> Key:
@@ -30,9 +28,7 @@ class Leads:
         self._removed = 0
         self._cache: dict[int, Record] = {}
         self._indexes: dict[int, Index] = {}
-        self._unfinished: dict[int, asyncio.Event] = {}
         self._email = schema.slot("email")
-        self.match_case = False
 
     def __len__(self) -> int:
         return self.next_id - 1 - self._removed
@@ -119,35 +115,14 @@ class Leads:
         if field.name == "id":
             return [int(key)] if key.isdecimal() and len(key) < 19 and self.exists(int(key)) else []  # noqa: PLR2004
         found = self.index(field).get(key)
-        if found is None:
-            return []
-        leads = [found] if isinstance(found, int) else sorted(found)
-        return [i for i in leads if self._is_exactly(i, field, value)] if self.match_case else leads
-
-    def key(self, value: Any) -> Key:
-        """A value as two records of one call are compared by it."""
-        return str(value).strip() if self.match_case else key_of(value)
-
-    def _is_exactly(self, lead: int, field: Field, value: Any) -> bool:
-        record = self.get(lead)
-        return record is not None and str(record[field.slot]).strip() == str(value).strip()
+        return [] if found is None else [found] if isinstance(found, int) else list(found)
 
     def index(self, field: Field) -> Index:
         """The index over a field; made when it is first asked for."""
-        if field.slot not in self._indexes or field.slot in self._unfinished:
-            for _ in self._build(field):
-                pass
-        return self._indexes[field.slot]
-
-    async def prepare(self, field: Field) -> None:
-        """Make the index over a field beside other calls; changes in the meantime go into it too."""
-        if field.name == "id" or (field.slot in self._indexes and field.slot not in self._unfinished):
-            return
-        if field.slot in self._unfinished:
-            await self._unfinished[field.slot].wait()
-            return
-        for _ in self._build(field):
-            await asyncio.sleep(0)
+        index = self._indexes.get(field.slot)
+        if index is None:
+            index = self._indexes[field.slot] = self._build(field)
+        return index
 
     def changed_since(self, lead: int) -> str:
         """The hidden time of the last change of any field."""
@@ -162,43 +137,27 @@ class Leads:
         self._removed = sum(record is None for record in changed.values())
         self._cache.clear()
         self._indexes.clear()
-        self._unfinished.clear()
         self.index(self.schema.by_name["email"])
 
-    def _build(self, field: Field) -> Iterator[None]:
-        """Put every lead into an index, a turn at a time; putting one in twice does no harm."""
-        slot = field.slot
-        index = self._indexes.setdefault(slot, {})
-        done = self._unfinished.setdefault(slot, asyncio.Event())
-        count, changed, make = self._seeded_with(field), self.changed, self.seeder.make
-        email = self.seeder.email if slot == self._email else None
-        for lead in range(1, count + 1):
-            if lead not in changed:
-                value = email(lead) if email else make(lead)[slot]
-                if value is not None:
-                    _put(index, key_of(value), lead)
-            if lead % A_TURN == 0:
-                yield
-                if slot not in self._unfinished:
-                    return
-        for turn, lead in enumerate(list(changed)):
-            record = changed.get(lead)
-            if record is not None and len(record) > slot and record[slot] is not None:
-                _put(index, key_of(record[slot]), lead)
-            if turn % A_TURN == 0:
-                yield
-        self._unfinished.pop(slot, None)
-        done.set()
-
-    def _seeded_with(self, field: Field) -> int:
+    def _build(self, field: Field) -> Index:
+        index: Index = {}
         count, slot = self.seeder.count, field.slot
         if slot == self._email:
-            return count
-        if field.api_created or slot >= len(self.seeder.make(1)):
-            return 0
-        return (
-            count if any(self.seeder.make(i)[slot] is not None for i in range(1, min(count, 200) + 1)) else 0
-        )
+            email = self.seeder.email
+            for lead in range(1, count + 1):
+                if lead not in self.changed and (value := email(lead)) is not None:
+                    _put(index, value.lower(), lead)
+        elif not field.api_created and any(
+            self.seeder.make(i)[slot] is not None for i in range(1, min(count, 200) + 1)
+        ):
+            make = self.seeder.make
+            for lead in range(1, count + 1):
+                if lead not in self.changed and (value := make(lead)[slot]) is not None:
+                    _put(index, key_of(value), lead)
+        for lead, record in self.changed.items():
+            if record is not None and len(record) > slot and record[slot] is not None:
+                _put(index, key_of(record[slot]), lead)
+        return index
 
 
 def _put(index: Index, key: Key, lead: int) -> None:
@@ -208,19 +167,15 @@ def _put(index: Index, key: Key, lead: int) -> None:
     elif isinstance(found, int):
         if found != lead:
             index[key] = [found, lead]
-    elif isinstance(found, set):
-        found.add(lead)
     elif lead not in found:
         found.append(lead)
-        if len(found) > SHORT:
-            index[key] = set(found)
 
 
 def _drop(index: Index, key: Key, lead: int) -> None:
     found = index.get(key)
     if found == lead:
         del index[key]
-    elif isinstance(found, (list, set)) and lead in found:
+    elif isinstance(found, list):
         found.remove(lead)
         if len(found) == 1:
-            index[key] = next(iter(found))
+            index[key] = found[0]

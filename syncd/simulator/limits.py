@@ -1,10 +1,7 @@
 """The subscription's limits on calls, and the day's counts of them."""
 
-import contextlib
 from collections import Counter, deque
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from syncd.simulator.calls import ApiError
@@ -19,14 +16,6 @@ def central_day(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).astimezone(CENTRAL).date().isoformat()
 
 
-class Entry(NamedTuple):
-    """A call that was let in: whose, when, and in which day it is charged."""
-
-    user: str
-    at: float
-    day: str
-
-
 class Limits:
     """Lets calls in or refuses them with 606, 607 or 615, and counts them."""
 
@@ -38,7 +27,7 @@ class Limits:
         self.errors: dict[str, Counter[str]] = {}
         self._recent: deque[float] = deque()
 
-    def enter(self, user: str) -> Entry:
+    def enter(self, user: str) -> float:
         """Let a call in; what comes back goes to `leave`."""
         options, now = self.options, self._clock.monotonic()
         while self._recent and self._recent[0] <= now - options.rate_seconds:
@@ -57,25 +46,15 @@ class Limits:
         self.peak = max(self.peak, self.running)
         self._recent.append(now)
         self.count(user)
-        return Entry(user, now, central_day(self._clock.now()))
+        return now
 
-    def leave(self, entry: Entry, error: str | None) -> None:
+    def leave(self, entered: float, user: str, error: str | None) -> None:
         """A call has ended; one that was refused as a whole is not charged."""
         self.running -= 1
         if error is not None:
-            if entry.at in self._recent:
-                self._recent.remove(entry.at)
-            self.usage.get(entry.day, Counter())[entry.user] -= 1
-
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """A call that runs without an effect, and holds up others."""
-        self.running += 1
-        self.peak = max(self.peak, self.running)
-        try:
-            yield
-        finally:
-            self.running -= 1
+            if entered in self._recent:
+                self._recent.remove(entered)
+            self.count(user, -1)
 
     def count(self, user: str, calls: int = 1) -> None:
         """Charge calls to a user's day."""

@@ -41,8 +41,6 @@ class Options:
     """The same seed gives the same people, companies and memberships."""
     start: str = ""
     """Where the clock starts (ISO 8601); empty means now."""
-    frozen: bool = False
-    """The clock stands still from the start; with --seed and --start, answers are the same byte for byte."""
     load: str = ""
     """File with a dumped state to begin with."""
     history_days: float = 180.0
@@ -91,8 +89,6 @@ class Options:
     """Records, ids or filter values that one call may carry; 0 switches the limit off."""
     max_matches: int = 1_000
     """Leads that a filter may match; 0 switches the limit off."""
-    max_members: int = 100_000
-    """Members that a program may have to be filtered by anything but the lead; 0 switches the limit off."""
     max_uri: int = 8_192
     """Longest request URI in bytes; 0 switches the limit off."""
     max_body: int = 1_048_576
@@ -102,13 +98,13 @@ class Options:
     import_seconds: float = 1.0
     """Time a bulk import takes once it runs."""
     export_running: int = 2
-    """Bulk extract jobs that run at once; 0 switches the limit off."""
+    """Bulk extract jobs that run at once."""
     export_queued: int = 10
-    """Bulk extract jobs that wait or run at once; 0 switches the limit off."""
+    """Bulk extract jobs that wait or run at once."""
     export_mb: float = 500.0
     """Megabytes of bulk files a day; 0 switches the limit off."""
     export_days: int = 31
-    """Longest date range of a bulk extract filter in days; 0 switches the limit off."""
+    """Longest date range of a bulk extract filter."""
     updated_at_filter: bool = True
     """Whether bulk extracts may filter by updatedAt (else 1035)."""
     smart_list_filter: bool = False
@@ -132,7 +128,7 @@ class Options:
     merged_in_deleted: bool = False
     """Losers of a merge show among the deleted leads too."""
     merge_limit: int = 25
-    """Losers allowed in one merge; 0 switches the limit off."""
+    """Losers allowed in one merge."""
     list_filter_limit: int = 0
     """Members from which a feed refuses listId with 1003; 0 never does."""
     company_fields: str = "refuse"
@@ -147,30 +143,6 @@ class Options:
     """Leads of filters, lists and programs come in no useful order."""
     missing_lead: str = "empty"
     """What reading an unknown lead by id gives: empty or 1004."""
-    missing_list: str = "1013"
-    """What reading the leads of an unknown list gives: 1013 or empty."""
-    missing_loser: str = "1004"
-    """What a merge does about losers that do not exist: refuse with 1004, or ignore them."""
-    match_case: bool = False
-    """Letter case counts where leads are looked up, by e-mail address for example."""
-    duplicate_text: str = "recorded"
-    """Text of 1007: as recorded from the service, or as documented."""
-    percent: str = "decimal"
-    """What percent fields take: decimal or whole numbers."""
-    async_result: str = "full"
-    """What Sync Leads answers with asyncProcessing: the full result as always, or none."""
-    field_errors: str = "record"
-    """How wrong new fields are refused: record by record, or the call as a whole."""
-    cadences: str = "all"
-    """Names of nurture cadences the bulk filter takes: all, short (norm, pause) or long (normal, paused)."""
-    cancelled: str = "Cancelled"
-    """Spelling of a cancelled export job's status: Cancelled or Canceled."""
-    ssv: str = "semicolon"
-    """What separates the values in SSV files: semicolon or space."""
-    paging_token_days: float = 0.0
-    """Days after which a paging token of the activity feeds is refused with 1003; 0 never does."""
-    api_method_name: str = ""
-    """Text of the attribute API Method Name in the activities that writes by API leave; empty leaves it out."""
     until_stdin_closes: bool = False
     """End when standard input is closed, so that no simulator outlives its parent."""
     gzip: bool = True
@@ -183,33 +155,3 @@ class Options:
         if profile not in PROFILES:
             raise ValueError(f"There is no profile {profile!r}; choose from {', '.join(PROFILES)}.")
         return replace(cls(), **{**PROFILES[profile], **given})
-
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "profile": tuple(PROFILES),
-    "company_fields": ("refuse", "write"),
-    "overlong": ("refuse", "truncate"),
-    "missing_lead": ("empty", "1004"),
-    "missing_list": ("1013", "empty"),
-    "missing_loser": ("1004", "ignore"),
-    "duplicate_text": ("recorded", "documented"),
-    "percent": ("decimal", "whole"),
-    "async_result": ("full", "none"),
-    "field_errors": ("record", "call"),
-    "cadences": ("all", "short", "long"),
-    "cancelled": ("Cancelled", "Canceled"),
-    "ssv": ("semicolon", "space"),
-}
-
-
-def checked(name: str, value: Any) -> Any:
-    """A value that an option can have, or ValueError."""
-    default = getattr(Options(), name)
-    if isinstance(default, tuple) and isinstance(value, (list, tuple)):
-        return tuple(str(part) for part in value)
-    fits = type(value) is type(default) or (isinstance(default, float) and type(value) is int)
-    if not fits or (isinstance(default, (int, float)) and not 0 <= value < 2**53):
-        raise ValueError(f"{value!r} is no value for {name}.")
-    if value not in CHOICES.get(name, (value,)):
-        raise ValueError(f"{name} is one of {', '.join(CHOICES[name])}.")
-    return value

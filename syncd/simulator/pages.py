@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 
-from syncd.simulator.assets import Members
 from syncd.simulator.calls import PAGE, ApiError, Call
 from syncd.simulator.fields import DEFAULT_READ
 from syncd.simulator.seeding import Record, mix
@@ -67,8 +66,7 @@ def lead_page(call: Call, ids: Iterable[int]) -> tuple[list[int], str | None]:
     seed = call.world.options.seed
     order: Callable[[int], int] = (lambda i: mix(i, seed) >> 1) if call.world.options.shuffle else int
     after = number_token(call.one("nextPageToken"))
-    in_order = isinstance(ids, Members) and not call.world.options.shuffle
-    ordered = ids.order() if in_order and isinstance(ids, Members) else sorted(ids, key=order)
+    ordered = sorted(ids, key=order) if call.world.options.shuffle else sorted(ids)
     start = bisect_right(ordered, after, key=order) if after else 0
     page = ordered[start : start + size]
     return page, encode_token(order(page[-1])) if len(ordered) > start + size else None

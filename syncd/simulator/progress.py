@@ -40,7 +40,7 @@ def set_status(world: World, program: Program, lead: int, status: Status, origin
 
 def leave(world: World, program: Program, lead: int, origin: Origin) -> bool:
     """Take a lead out of a program; False where it is not in it."""
-    member = program.members.drop(lead)
+    member = program.members.pop(lead, None)
     if member is None:
         return False
     channel = world.assets.channel_of(program)

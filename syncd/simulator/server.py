@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import csv
 import gc
 import os
 import signal
@@ -18,7 +17,7 @@ import uvicorn
 from syncd.simulator import endpoints as _endpoints  # noqa: F401 - puts the endpoints on the map
 from syncd.simulator import surface, surface_machine, surface_people  # noqa: F401 - they fill it
 from syncd.simulator.options import Options
-from syncd.simulator.service import FILE_BODY, Service
+from syncd.simulator.service import Service
 from syncd.simulator.state import load
 
 
@@ -45,7 +44,6 @@ def listen(options: Options) -> socket.socket:
 
 def serve(options: Options) -> None:
     """Serve until SIGTERM or SIGINT; prints `ready http://HOST:PORT` once it can be called."""
-    csv.field_size_limit(FILE_BODY)
     listener = listen(options)
     service = Service(options)
     service.surface = surface.answer

@@ -5,9 +5,9 @@ import contextlib
 import gzip
 import random
 import traceback
+import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -36,13 +36,11 @@ class Service:
     def __init__(self, options: Options, world: World | None = None) -> None:
         self.options = options
         self.world = world or World(options)
-        self.tokens = Tokens(options, self.world.clock, random.Random(f"tokens {options.seed}"))  # noqa: S311
-        self._random = random.Random(f"requests {options.seed}")  # noqa: S311 - a simulation
+        self.tokens = Tokens(options, self.world.clock, random.Random(uuid.uuid4().int))  # noqa: S311 - not a secret
         self.limits = Limits(options, self.world.clock)
         self.faults = Faults(options.seed)
         self.calls: Counter[str] = Counter()
         self.codes: Counter[str] = Counter()
-        self.mistakes = 0
         self.background: set[asyncio.Task[Any]] = set()
         self.surface: Callable[[Service, Incoming], Awaitable[Answer]] | None = None
         self.begin: Callable[[], None] = lambda: None
@@ -62,11 +60,8 @@ class Service:
         self.options = self.world.options = self.limits.options = self.tokens.options = options
         self.world.denied = set(options.denied)
         self.world.blocked = {name.lower() for name in options.blocked_fields}
-        self.world.leads.match_case = options.match_case
         self.world.log.hold(options.commit_lag)
         self.tokens.clients[options.client_id] = options.client_secret
-        if self.jobs is not None:
-            self.jobs.look()
 
     async def latency(self) -> None:
         """The time that every call takes."""
@@ -76,22 +71,12 @@ class Service:
         """Run something beside the calls."""
         task = asyncio.ensure_future(work)
         self.background.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self.background.discard)
         return task
-
-    def _ended(self, task: "asyncio.Task[Any]") -> None:
-        self.background.discard(task)
-        if not task.cancelled() and (problem := task.exception()) and not isinstance(problem, ApiError):
-            self.mistake(problem)
-
-    def mistake(self, problem: BaseException) -> None:
-        """Tell of an error of the simulator's own."""
-        self.mistakes += 1
-        traceback.print_exception(problem)
 
     def request_id(self) -> str:
         """A new request id: some hex digits, and the time in milliseconds."""
-        return f"{self._random.getrandbits(18):x}#{int(self.world.clock.now() * 1000):x}"
+        return f"{random.getrandbits(18):x}#{int(self.world.clock.now() * 1000):x}"
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -104,7 +89,7 @@ class Service:
                     task.cancel()
                 return
 
-    async def _answer(self, incoming: Incoming, send: Send) -> None:
+    async def _answer(self, incoming: Incoming, send: Send) -> None:  # noqa: C901, PLR0912 - one way through
         if incoming.path.startswith("/_simulator/"):
             if self.surface is None:
                 raise RuntimeError("no control surface")
@@ -119,10 +104,9 @@ class Service:
         )
         self.calls[key] += 1
         struck = self.faults.draw(key, self.world.clock.now())
-        delays = [f for f in struck if f.kind == "delay"]
-        before, after = (
-            sum(f.seconds or 0 for f in delays if f.phase == phase) for phase in ("before", "after")
-        )
+        for fault in struck:
+            if fault.kind == "delay" and fault.phase == "before":
+                await asyncio.sleep(fault.seconds or 0)
         rule = next((f for f in struck if f.kind != "delay"), None)
         request_id = self.request_id()
         if rule and rule.kind == "expire_token":
@@ -130,18 +114,18 @@ class Service:
         elif rule and rule.kind == "revoke_token":
             self.tokens.revoke()
         elif rule and rule.phase == "before":
-            with self.limits.held():
-                await asyncio.sleep(before + after)
-                if rule.kind in {"truncate", "malformed"}:
-                    await self._break(rule, self._failed(request_id, ApiError(611, "System error")), send)
-                await self._strike(rule, route, request_id, incoming, send)
+            if rule.kind in {"truncate", "malformed"}:
+                await self._break(rule, self._failed(request_id, ApiError(611, "System error")), send)
+            await self._strike(rule, route, request_id, incoming, send)
             return
-        answer = await self._handle(incoming, route, routes, args, request_id, before, after)
+        answer = await self._handle(incoming, route, routes, args, request_id)
+        for fault in struck:
+            if fault.kind == "delay" and fault.phase == "after":
+                await asyncio.sleep(fault.seconds or 0)
         if rule and rule.kind in {"truncate", "malformed"}:
             await self._break(rule, answer, send)
         elif rule and rule.phase == "after" and rule.kind not in {"expire_token", "revoke_token"}:
-            with self.limits.held():
-                await self._strike(rule, route, request_id, incoming, send)
+            await self._strike(rule, route, request_id, incoming, send)
         else:
             await self._send(answer, incoming, send)
 
@@ -152,8 +136,6 @@ class Service:
         routes: dict[str, Route],
         args: dict[str, str],
         request_id: str,
-        before: float = 0,
-        after: float = 0,
     ) -> Answer:
         if refused := self._too_long(incoming):
             return refused
@@ -162,45 +144,37 @@ class Service:
             incoming.headers.get("content-type", ""), incoming.headers, request_id,
         )  # fmt: skip
         if incoming.path == IDENTITY and route:
-            await asyncio.sleep(before)
-            answer = await route.handler(call)
-            await asyncio.sleep(after)
-            return answer
-        entered, error = None, None
+            return await route.handler(call)
+        entered, user, error = None, self.options.user, None
         try:
             call.client = self.tokens.check(self._token(incoming))
             if route is None:
                 raise self._no_route(incoming, routes)
             if route.permissions and set(route.permissions) <= self.world.denied:
                 raise ApiError(603, "Access denied")
-            entered = self.limits.enter(self.options.user)
-            if before:
-                await asyncio.sleep(before)
+            entered = self.limits.enter(user)
             answer = await self._run(route, call)
         except ApiError as problem:
             error = problem.code
             self.codes[error] += 1
             self.limits.failed(error)
             answer = self._failed(request_id, problem, asset=incoming.path.startswith("/rest/asset/"))
-        except Exception as problem:  # noqa: BLE001 - a mistake of ours is told and ends no connection
-            self.mistake(problem)
+        except Exception:  # noqa: BLE001 - a mistake of ours is told and ends no connection
+            traceback.print_exc()
             answer = Raw(500, b"The simulator made a mistake; see its standard error.")
         finally:
-            await asyncio.sleep(after if entered else before + after)
             if entered is not None:
-                self.limits.leave(entered, error)
+                self.limits.leave(entered, user, error)
         return answer
 
     async def _run(self, route: Route, call: Call) -> Answer:
         limit = route.time_out * self.options.time_out_scale
-        work = asyncio.ensure_future(self._work(route, call))
-        self.background.add(work)
-        work.add_done_callback(self.background.discard)
+        work = self.spawn(self._work(route, call))
         done, _ = await asyncio.wait({work}, timeout=limit or None)
         if not done:
-            work.add_done_callback(self._ended)
+            work.add_done_callback(lambda task: task.cancelled() or task.exception())
             raise ApiError(604, "Request timed out")
-        return work.result()
+        return work.result()  # type: ignore[no-any-return]
 
     async def _work(self, route: Route, call: Call) -> Answer:
         if route.method != "GET":
@@ -253,15 +227,14 @@ class Service:
                 rule.seconds if rule.seconds is not None else limit * self.options.time_out_scale
             )
             problem = ApiError(604, "Request timed out")
-        self.codes[problem.code] += 1
         self.limits.failed(problem.code)
-        asset = incoming.path.startswith("/rest/asset/")
-        await self._send(self._failed(request_id, problem, asset=asset), incoming, send)
+        await self._send(self._failed(request_id, problem), incoming, send)
 
     async def _break(self, rule: Fault, answer: Answer, send: Send) -> None:
-        raw = answer if isinstance(answer, Raw) else Raw(200, orjson.dumps(answer, default=str), JSON_TYPE)
-        if rule.kind == "malformed" and raw.stream is None:
-            raw = replace(raw, body=raw.body[:-1] + b',"')
+        if isinstance(answer, Raw):
+            await transport.broken(send, answer, cut=rule.kind == "truncate")
+        body = orjson.dumps(answer)
+        raw = Raw(200, body if rule.kind == "truncate" else body[:-1] + b',"', JSON_TYPE)
         await transport.broken(send, raw, cut=rule.kind == "truncate")
 
     async def _send(self, answer: Answer, incoming: Incoming, send: Send) -> None:

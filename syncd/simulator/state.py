@@ -3,18 +3,16 @@
 import base64
 from collections import Counter
 from dataclasses import asdict, fields, replace
-from random import Random
 from typing import Any
 
-from syncd.simulator.assets import Campaign, Member, Members, Program, StaticList
-from syncd.simulator.calls import ApiError
+from syncd.simulator.assets import Campaign, Member, Program, StaticList
 from syncd.simulator.endpoints.bulk_extract import KINDS, jobs
 from syncd.simulator.fields import Field
 from syncd.simulator.jobs import Job
 from syncd.simulator.service import Service
 from syncd.simulator.world import Effect, Origin, World
 
-VERSION = 2
+VERSION = 1
 Json = dict[str, Any]
 KEPT = (
     "leads", "seed", "history_days", "lists", "programs", "campaigns", "dirt", "nasty", "profile",
@@ -37,11 +35,9 @@ def dump(service: Service) -> Json:
         "nextLead": world.leads.next_id,
         "merged": list(world.merged.items()),
         "cookies": world.cookies,
-        "anonymous": sorted(world.anonymous),
+        "anonymous": list(world.anonymous),
         "mktTokens": world.mkt_tokens,
         "clones": world.clones,
-        "blocked": sorted(world.blocked),
-        "chance": [_chance(world.random), _chance(world.log.chance)],
         "partitions": list(assets.partitions.items()),
         "nextList": assets.next_list,
         "nextMember": assets.next_member,
@@ -54,8 +50,6 @@ def dump(service: Service) -> Json:
         "usage": service.limits.usage,
         "errors": service.limits.errors,
         "jobs": [_job(j) for j in jobs(service).jobs.values()],
-        "volume": jobs(service).volume,
-        "failing": jobs(service).fail_next,
     }
 
 
@@ -73,7 +67,6 @@ def load(service: Service, state: Json) -> None:
     service.limits.errors = {day: Counter(counts) for day, counts in state["errors"].items()}
     for given in state["jobs"]:
         _load_job(service, given)
-    jobs(service).volume, jobs(service).fail_next = dict(state["volume"]), list(state["failing"])
 
 
 def _load_world(world: World, state: Json) -> None:
@@ -99,9 +92,6 @@ def _load_world(world: World, state: Json) -> None:
     world.merged = {int(k): v for k, v in state["merged"]}
     world.cookies, world.mkt_tokens, world.clones = state["cookies"], state["mktTokens"], state["clones"]
     world.log.load(state["log"])
-    world.blocked = set(state["blocked"])
-    for generator, kept in zip((world.random, world.log.chance), state["chance"], strict=True):
-        generator.setstate((kept[0], tuple(kept[1]), kept[2]))
     world.effects = [
         Effect(
             **{
@@ -114,23 +104,18 @@ def _load_world(world: World, state: Json) -> None:
     ]
 
 
-def _chance(generator: Random) -> list[Any]:
-    version, numbers, spare = generator.getstate()
-    return [version, list(numbers), spare]
-
-
 def _asset(asset: StaticList | Program | Campaign) -> Json:
     shown = {f.name: getattr(asset, f.name) for f in fields(asset)}
     shown["members"] = [[k, asdict(m) if isinstance(m, Member) else m] for k, m in asset.members.items()]
     return shown
 
 
-def _pairs(members: list[Any]) -> Members[tuple[int, int]]:
-    return Members((int(lead), (held[0], held[1])) for lead, held in members)
+def _pairs(members: list[Any]) -> dict[int, tuple[int, int]]:
+    return {int(lead): (held[0], held[1]) for lead, held in members}
 
 
 def _program(given: Json) -> Program:
-    members = Members((int(lead), Member(**held)) for lead, held in given["members"])
+    members = {int(lead): Member(**held) for lead, held in given["members"]}
     tags, costs = (tuple(tuple(x) for x in given[n]) for n in ("tags", "costs"))
     return Program(**{**given, "members": members, "tags": tags, "costs": costs})
 
@@ -144,10 +129,7 @@ def _job(job: Job) -> Json:
 
 def _load_job(service: Service, given: Json) -> None:
     held = jobs(service)
-    try:
-        _, rows = KINDS[given["kind"]].prepare(service.world, given["request"])
-    except ApiError:
-        rows = iter(())
+    _, rows = KINDS[given["kind"]].prepare(service.world, given["request"])
     job = Job(rows=rows, **{k: v for k, v in given.items() if k != "file"})
     held.jobs[job.id] = job
     if job.status == "Completed":

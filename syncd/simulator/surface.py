@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from syncd.simulator.calls import Answer, ApiError, Raw
+from syncd.simulator.calls import Answer, Raw
 from syncd.simulator.requests import Incoming
 from syncd.simulator.service import Service
 
@@ -16,13 +16,6 @@ ACTIONS: dict[tuple[str, str, int], Action] = {}
 
 class Refused(Exception):  # noqa: N818 - the caller asked for something that is not possible
     """HTTP 400 with a sentence."""
-
-
-class Given(Body):
-    """The body of a call; what it lacks is told."""
-
-    def __missing__(self, name: str) -> Any:
-        raise Refused(f"The body needs {name!r}.")
 
 
 def action(method: str, name: str, parts: int = 0) -> Callable[[Action], Action]:
@@ -43,20 +36,12 @@ async def answer(service: Service, incoming: Incoming) -> Answer:
         known = sorted({f"{m} /_simulator/{n}" for m, n, _ in ACTIONS})
         return _json(404, {"error": f"There is no {incoming.method} {incoming.path}.", "known": known})
     try:
-        return _json(200, function(service, incoming, _body(incoming), parts))
-    except (Refused, ApiError, ValueError, TypeError, AttributeError, OverflowError) as problem:
+        body = orjson.loads(incoming.body) if incoming.body else {}
+        return _json(200, function(service, incoming, body, parts))
+    except (Refused, orjson.JSONDecodeError, ValueError, TypeError) as problem:
         return _json(400, {"error": str(problem)})
     except KeyError as problem:
         return _json(404, {"error": f"There is no {problem.args[0] if problem.args else 'such thing'}."})
-
-
-def _body(incoming: Incoming) -> Any:
-    body = orjson.loads(incoming.body) if incoming.body else {}
-    if isinstance(body, dict):
-        return Given(body)
-    if incoming.path != "/_simulator/faults":
-        raise Refused("The body is a JSON object.")
-    return body
 
 
 def _json(status: int, body: Any) -> Raw:

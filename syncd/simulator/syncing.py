@@ -7,14 +7,10 @@ from typing import Any
 from syncd.simulator import changes
 from syncd.simulator.calls import ApiError, Call, skipped
 from syncd.simulator.fields import Field
+from syncd.simulator.leads import key_of
 from syncd.simulator.values import BadValue, fit
 from syncd.simulator.world import Origin, World
 
-DUPLICATE = {
-    "recorded": "Multiple lead match lookup criteria",
-    "documented": "Multiple leads match the lookup criteria. "
-    "Updates can only be made when the key matches a single record.",
-}
 ACTIONS = frozenset(("createOnly", "updateOnly", "createOrUpdate", "createDuplicate"))
 Item = dict[str, Any]
 
@@ -44,8 +40,6 @@ class Upsert:
 
     async def run(self, call: Call, records: list[Any]) -> list[Item]:
         """Results in the order of the records."""
-        if self.lookup is not None and self.lookup.name != "cookies":
-            await self.world.leads.prepare(self.lookup)
         plans = [self.plan(record) for record in records]
         await pause(call)
         return self.apply(plans)
@@ -67,7 +61,7 @@ class Upsert:
         return plan
 
     def _values(self, record: dict[str, Any], values: changes.Values) -> Item | None:
-        by_name, options = self.world.schema.by_name, self.world.options
+        by_name, overlong = self.world.schema.by_name, self.world.options.overlong
         for name, value in record.items():
             found = by_name.get(name.lower())
             if found is None or found.hidden:
@@ -81,7 +75,7 @@ class Upsert:
             if found.company and not self.company:
                 return skipped(1021, "Company update not allowed")
             try:
-                values[found.slot] = fit(found, value, overlong=options.overlong, percent=options.percent)
+                values[found.slot] = fit(found, value, overlong=overlong)
             except BadValue:
                 return skipped(1003, f"Invalid value for field '{name}' and value '{value}'")
         return None
@@ -107,7 +101,7 @@ class Upsert:
         return [known] if known is not None and self.world.leads.exists(known) else []
 
     def _apply(self, plan: Plan, made: dict[str, int]) -> Item:
-        key = None if plan.key is None else self.world.leads.key(plan.key)
+        key = None if plan.key is None else key_of(plan.key)
         found = [lead for lead in plan.found if self.world.leads.exists(lead)]
         if self.action == "createOnly" and plan.key is not None and self.lookup is not None:
             found = self.look_up(
@@ -125,7 +119,7 @@ class Upsert:
         if self.action == "createOnly":
             return skipped(1005, "Lead already exists")
         if len(found) > 1 and not self.latest_wins:
-            return skipped(1007, DUPLICATE[self.world.options.duplicate_text])
+            return skipped(1007, "Multiple lead match lookup criteria")
         lead = max(found, key=self.world.leads.changed_since) if self.latest_wins else found[0]
         return self._update(lead, plan.values)
 

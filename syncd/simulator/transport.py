@@ -4,7 +4,6 @@ import contextlib
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any, NoReturn
 
 from syncd.simulator.calls import Raw
@@ -34,15 +33,13 @@ async def whole(send: Send, answer: Raw) -> None:
 
 
 async def broken(send: Send, answer: Raw, *, cut: bool) -> NoReturn:
-    """Send half of an answer and close the connection; or a malformed one, and of a file half as if it were all."""
+    """Send half of an answer and close the connection, or the whole of a malformed one."""
     headers = [(k.encode(), v.encode()) for k, v in answer.headers]
+    if not cut:
+        await send_body(send, answer.status, answer.content_type, answer.body, headers)
+        raise Gone
     length = answer.length if answer.stream is not None else len(answer.body)
     left = (length or 0) // 2
-    if not cut:
-        if answer.stream is None:
-            await send_body(send, answer.status, answer.content_type, answer.body, headers)
-            raise Gone
-        answer = replace(answer, length=left)
     await _start(send, answer, headers)
     if answer.stream is None:
         await send({"type": "http.response.body", "body": answer.body[:left], "more_body": True})
@@ -52,9 +49,6 @@ async def broken(send: Send, answer: Raw, *, cut: bool) -> NoReturn:
             left -= len(part)
             if left <= 0:
                 break
-    if not cut:
-        await send({"type": "http.response.body", "body": b""})
-        raise Gone
     carrier = _carrier(send)
     if carrier is not None:
         carrier.close()

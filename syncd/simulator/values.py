@@ -109,12 +109,12 @@ COERCE: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def fit(field: Field, value: Any, *, overlong: str = "refuse", percent: str = "decimal") -> Any:
+def fit(field: Field, value: Any, *, overlong: str = "refuse") -> Any:
     """The value as it is kept, or BadValue. None and empty text clear a field; a boolean becomes false."""
     kind = field.type
     if value is None or value == "":
         return False if kind == "boolean" else None
-    coerce = COERCE["integer"] if kind == "percent" and percent == "whole" else COERCE.get(kind)
+    coerce = COERCE.get(kind)
     if coerce is not None:
         kept = coerce(value)
         if kind != "email":

@@ -64,7 +64,7 @@ class World:
 
     def __init__(self, options: Options, *, clock: Clock | None = None, started: float | None = None) -> None:
         self.options = options
-        self.clock = clock or Clock(options.start, frozen=options.frozen)
+        self.clock = clock or Clock(options.start)
         self.started = self.clock.now() if started is None else started
         self.random = random.Random(options.seed)  # noqa: S311 - a simulation
         self.schema = Schema()
@@ -77,7 +77,9 @@ class World:
         self.merged: dict[int, int] = {}
         self.cookies: dict[str, int] = {}
         self.anonymous: set[int] = set()
-        self.clones: dict[str, int] = {}
+        self.companies: dict[str, int] = {}
+        self.next_company = self.seeder.companies + 1
+        self.clones = 0
         self.mkt_tokens: dict[str, int] = {}
         self.blocked = {name.lower() for name in options.blocked_fields}
         self.denied = set(options.denied)
@@ -85,7 +87,6 @@ class World:
             self.seeder.base, self._seeded_codes(), self._render_seeded, lag=options.commit_lag,
             seed=options.seed, delete_days=options.delete_days, now=self.clock.now,
         )  # fmt: skip
-        self.leads.match_case = options.match_case
         self.leads.index(self.schema.by_name["email"])
 
     def survivor(self, lead: int) -> int:
@@ -93,10 +94,6 @@ class World:
         while lead in self.merged:
             lead = self.merged[lead]
         return lead
-
-    def shown_lead(self, activity: Activity) -> int:
-        """The lead that an activity shows under: after a merge the winner, but what is deleted keeps its id."""
-        return activity.lead if activity.type == kinds.DELETE else self.survivor(activity.lead)
 
     def note(
         self,
@@ -176,12 +173,11 @@ class World:
 
 
 def change_activity(
-    guid: int, lead: int, date: int, field: Field, old: Any, new: Any, origin: Origin, method: str = ""
+    guid: int, lead: int, date: int, field: Field, old: Any, new: Any, origin: Origin
 ) -> Activity:
     """The Change Data Value entry of one field."""
     before, after = (None if v is None else str(v) for v in (old, new))
     attributes = (
-        ("API Method Name", method if method and origin.source == API else None),
         ("New Value", after),
         ("Old Value", before),
         ("Reason", origin.reason),

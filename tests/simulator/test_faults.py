@@ -2,8 +2,6 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -113,38 +111,3 @@ def test_wrong_rules_are_refused(api: Api) -> None:
         api.simulator.fault("explode")
     with pytest.raises(ControlError, match="may have"):
         api.simulator.fault("error", colour="red")
-
-
-def test_a_slow_call_holds_its_place(start: Callable[..., Api]) -> None:
-    """Calls that are delayed or run into a time-out count among those that run at once."""
-    api = start(concurrency=2)
-    api.simulator.fault("delay", "GET /rest/v1/lead/*", seconds=0.6)
-    api.simulator.fault("timeout", "GET /rest/v1/lead/*", seconds=0.6, skip=1)
-    with ThreadPoolExecutor(2) as pool:
-        slow = [pool.submit(api.call, "GET", ONE) for _ in range(2)]
-        time.sleep(0.25)
-        assert api.code("GET", "/rest/v1/lists.json") == "615"
-        assert sorted(s.result()["success"] for s in slow) == [False, True]
-    assert api.get(ONE)["success"] is True
-
-
-def test_what_a_fault_answers_has_the_shape_of_its_endpoint(api: Api) -> None:
-    """Asset calls fail in the assets' envelope; tokens and files break as JSON and CSV do."""
-    api.simulator.fault("error", "GET /rest/asset/*", code=611)
-    body = api.get("/rest/asset/v1/programs.json")
-    assert list(body) == ["success", "errors", "requestId", "warnings"]
-    api.simulator.fault("malformed", "GET /identity/*", phase="after")
-    with pytest.raises(ValueError, match=r"."):
-        api.authenticate()
-    api.authenticate()
-    export = "/bulk/v1/leads/export"
-    wanted = {"fields": ["id", "email"], "filter": {"staticListId": 1001}}
-    job = api.post(f"{export}/create.json", **wanted)["result"][0]["exportId"]
-    api.post(f"{export}/{job}/enqueue.json")
-    while (status := api.get(f"{export}/{job}/status.json")["result"][0])["status"] != "Completed":
-        time.sleep(0.05)
-    api.simulator.fault("malformed", "GET */file.json", phase="after")
-    half = api.raw("GET", f"{export}/{job}/file.json")
-    assert half.status_code == 200
-    assert len(half.content) == status["fileSize"] // 2
-    assert len(api.raw("GET", f"{export}/{job}/file.json").content) == status["fileSize"]

@@ -1,46 +1,3 @@
--- name: fields_mirrored
--- The fields that have a column and that Marketo still offers, the id first.
-SELECT f.name, f.column_name, replace(format_type(a.atttypid, NULL), 'timestamp with time zone', 'timestamptz') AS column_type,
-    f.data_type <> 'formula' AS exportable
-FROM lead_field f
-JOIN pg_attribute a ON a.attrelid = to_regclass('lead') AND a.attname = f.column_name AND NOT a.attisdropped
-WHERE f._removed_at IS NULL
-ORDER BY f.name <> 'id', f.name;
-
--- name: fields_known
--- All fields that were ever seen.
-SELECT * FROM lead_field ORDER BY name;
-
--- name: field_columns
--- The columns of the table of leads.
-SELECT a.attname AS name FROM pg_attribute a
-WHERE a.attrelid = to_regclass('lead') AND a.attnum > 0 AND NOT a.attisdropped;
-
--- name: field_put
--- Write what Marketo says of its fields; only what differs.
-INSERT INTO lead_field AS f (name, column_name, display_name, data_type, description, length, marketo_id, read_only, updateable,
-    searchable, hidden, sensitive, custom, crm_managed, api_created, html_encoded_in_email)
-SELECT name, column_name, display_name, data_type, description, length, marketo_id, read_only, updateable,
-    searchable, hidden, sensitive, custom, crm_managed, api_created, html_encoded_in_email
-FROM jsonb_to_recordset(CAST(:fields AS jsonb)) AS t (name text, column_name text, display_name text, data_type text, description text,
-    length integer, marketo_id bigint, read_only boolean, updateable boolean, searchable boolean, hidden boolean, sensitive boolean,
-    custom boolean, crm_managed boolean, api_created boolean, html_encoded_in_email boolean)
-ON CONFLICT (name) DO UPDATE SET
-    display_name = EXCLUDED.display_name, data_type = EXCLUDED.data_type, description = EXCLUDED.description,
-    length = EXCLUDED.length, marketo_id = EXCLUDED.marketo_id, read_only = EXCLUDED.read_only, updateable = EXCLUDED.updateable,
-    searchable = EXCLUDED.searchable, hidden = EXCLUDED.hidden, sensitive = EXCLUDED.sensitive, custom = EXCLUDED.custom,
-    crm_managed = EXCLUDED.crm_managed, api_created = EXCLUDED.api_created,
-    html_encoded_in_email = EXCLUDED.html_encoded_in_email, _removed_at = NULL
-WHERE (f.display_name, f.data_type, f.description, f.length, f.marketo_id, f.read_only, f.updateable, f.searchable, f.hidden,
-        f.sensitive, f.custom, f.crm_managed, f.api_created, f.html_encoded_in_email, f._removed_at)
-    IS DISTINCT FROM (EXCLUDED.display_name, EXCLUDED.data_type, EXCLUDED.description, EXCLUDED.length, EXCLUDED.marketo_id,
-        EXCLUDED.read_only, EXCLUDED.updateable, EXCLUDED.searchable, EXCLUDED.hidden, EXCLUDED.sensitive, EXCLUDED.custom,
-        EXCLUDED.crm_managed, EXCLUDED.api_created, EXCLUDED.html_encoded_in_email, NULL::timestamptz);
-
--- name: field_gone
--- Fields that Marketo no longer offers; their columns stay.
-UPDATE lead_field SET _removed_at = now() WHERE _removed_at IS NULL AND NOT name = ANY(:names) RETURNING name;
-
 -- name: lead_retire
 -- Retire leads and keep their rows; a lead that was never mirrored gets one, so that no older file brings it back.
 INSERT INTO lead AS l (id, _deleted_at, _merged_into_id)
@@ -49,6 +6,13 @@ GROUP BY id ORDER BY id
 ON CONFLICT (id) DO UPDATE SET
     _deleted_at = coalesce(l._deleted_at, now()), _synced_at = now(), _merged_into_id = coalesce(EXCLUDED._merged_into_id, l._merged_into_id)
 WHERE l._deleted_at IS NULL OR l._merged_into_id IS DISTINCT FROM coalesce(EXCLUDED._merged_into_id, l._merged_into_id);
+
+-- name: lead_rechain
+-- Losers of losers point to the last winner.
+UPDATE lead l SET _merged_into_id = w._merged_into_id, _synced_at = now()
+FROM lead w
+WHERE l._merged_into_id = ANY(:winners_and_losers) AND w.id = l._merged_into_id AND w._merged_into_id IS NOT NULL
+  AND w._merged_into_id <> l.id;
 
 -- name: changes_unseen
 -- The leads of which the mirror does not show one of these changes. Booleans are spelt True there, true here.
@@ -91,10 +55,6 @@ SELECT starts_at, ends_at FROM jsonb_to_recordset(CAST(:windows AS jsonb)) AS w 
 ORDER BY starts_at DESC
 ON CONFLICT DO NOTHING;
 
--- name: windows_all_again
--- There are new fields: every window is loaded again.
-UPDATE backfill_window SET state = 'planned', export_id = NULL, exported_at = NULL, finished_at = NULL;
-
 -- name: windows_loading
 -- Whether a bulk file is under way, which must not overwrite what is read meanwhile.
 SELECT EXISTS (SELECT FROM backfill_window WHERE state IN ('created', 'queued'));
@@ -109,21 +69,22 @@ SELECT * FROM backfill_window ORDER BY starts_at DESC;
 
 -- name: window_created
 -- A job exists for the window.
-UPDATE backfill_window SET state = 'created', export_id = :export_id WHERE id = :id;
+UPDATE backfill_window SET state = 'created', export_id = :export_id, job_fields = :fields WHERE id = :id AND state = 'planned';
 
 -- name: window_queued
 -- The job of the window was started; the moment before it is kept.
-UPDATE backfill_window SET state = 'queued', exported_at = :exported_at WHERE id = :id;
+UPDATE backfill_window SET state = 'queued', exported_at = :exported_at WHERE id = :id AND state = 'created';
 
 -- name: window_again
 -- The job of the window came to nothing.
-UPDATE backfill_window SET state = 'planned', export_id = NULL, exported_at = NULL WHERE id = :id;
+UPDATE backfill_window SET state = 'planned', export_id = NULL, exported_at = NULL, job_fields = NULL WHERE id = :id;
 
 -- name: window_done
--- The window's leads are in the mirror.
+-- The window's leads are in the mirror, unless its fields changed meanwhile.
 UPDATE backfill_window
-SET state = 'done', rows = :rows, bytes = :bytes, checksum = :checksum, unparsed = :unparsed, finished_at = now()
-WHERE id = :id;
+SET state = 'done', rows = :rows, bytes = :bytes, checksum = :checksum, unparsed = :unparsed, finished_at = now(),
+    only_fields = NULL, job_fields = NULL
+WHERE id = :id AND state = 'queued' AND export_id = :export_id;
 
 -- name: database_now
 -- The server's present moment.

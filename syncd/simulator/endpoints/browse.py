@@ -251,8 +251,8 @@ async def create_list(call: Call) -> Answer:
         raise ApiError(710, "Parent folder not found")
     if folder["type"] == "Folder" and folder["id"] not in FOLDERS:
         raise ApiError(710, "Parent folder not found")
-    await call.pause()
     _free_name(call, name)
+    await call.pause()
     made = call.world.assets.new_list(
         name,
         int(call.world.clock.now()),
@@ -280,7 +280,6 @@ def _wanted_list(call: Call) -> StaticList:
 @route("POST", "/rest/asset/v1/staticList/{id}.json", *WRITE_ASSET, **READ)
 async def update_list(call: Call) -> Answer:
     """A new name or description for a static list."""
-    await call.pause()
     asset, name = _wanted_list(call), call.one("name")
     if name is not None and name != asset.name:
         _free_name(call, name)
@@ -295,8 +294,8 @@ async def update_list(call: Call) -> Answer:
 @route("POST", "/rest/asset/v1/staticList/{id}/delete.json", *WRITE_ASSET, **READ)
 async def delete_list(call: Call) -> Answer:
     """Delete a static list."""
-    await call.pause()
     asset = _wanted_list(call)
+    await call.pause()
     call.world.assets.lists.pop(asset.id, None)
     call.world.note("list_deleted", 0, call.origin, listId=asset.id)
     return call.found([{"id": asset.id}])

@@ -39,7 +39,7 @@ def jobs(service: Service) -> Jobs:
     return service.jobs  # type: ignore[no-any-return]
 
 
-def date_range(world: World, value: Any) -> tuple[float, float]:
+def date_range(world: World, value: Any, *, days: float | None = None) -> tuple[float, float]:
     """The two ends of a date filter, both inclusive."""
     if not isinstance(value, dict):
         raise ApiError(1003, "Invalid date range: startAt and endAt are needed")
@@ -50,11 +50,11 @@ def date_range(world: World, value: Any) -> tuple[float, float]:
         if moment is None:
             raise ApiError(1003, f"Invalid value '{text}' for '{name}'")
         ends.append(moment)
-    most = world.options.export_days
+    most = world.options.export_days if days is None else days
     if ends[1] < ends[0]:
         raise ApiError(1003, "Invalid date range: endAt is before startAt")
-    if 0 < most * SECONDS_A_DAY < ends[1] - ends[0]:
-        raise ApiError(1003, f"Date range exceeds the limit of {most} days")
+    if ends[1] - ends[0] > most * SECONDS_A_DAY:
+        raise ApiError(1003, f"Date range exceeds the limit of {most:g} days")
     return ends[0], ends[1]
 
 
@@ -134,7 +134,7 @@ def _lead_filter(world: World, name: str, value: Any) -> Callable[[], Iterator[i
     if target is None:
         raise ApiError(1013, f"List '{value}' not found")
     found = target
-    return lambda: iter(found.members.order())
+    return lambda: iter(sorted(found.members))
 
 
 def _by_date(world: World, name: str, start: float, end: float) -> Iterator[int]:
@@ -177,28 +177,28 @@ def register(kind: Kind) -> None:  # noqa: C901 - one verb after the other
         await call.pause()
         job = jobs(call.service).create(kind.path, call.client, form.upper(), first, rows)
         job.request = body
-        return call.ok([_show(call, job)])
+        return call.ok([job.show()])
 
     async def enqueue(call: Call) -> Answer:
         job = find(call)
         await call.pause()
         call.service.spawn(jobs(call.service).enqueue(job))
-        return call.ok([_show(call, job)])
+        return call.ok([job.show()])
 
     async def cancel(call: Call) -> Answer:
         job = find(call)
         await call.pause()
         jobs(call.service).cancel(job)
-        return call.ok([_show(call, job)])
+        return call.ok([job.show()])
 
     async def status(call: Call) -> Answer:
-        return call.ok([_show(call, find(call))])
+        return call.ok([find(call).show()])
 
     async def browse(call: Call) -> Answer:
         wanted, oldest = set(call.many("status")), call.world.clock.now() - KEEP_DAYS * SECONDS_A_DAY
         wanted |= {"Cancelled"} if "Canceled" in wanted else set()
         found = [
-            _show(call, job) for job in jobs(call.service).jobs.values()
+            job.show() for job in jobs(call.service).jobs.values()
             if job.kind == kind.path and job.client == call.client and job.created >= oldest
             and (not wanted or job.status in wanted)
         ]  # fmt: skip
@@ -217,10 +217,6 @@ def register(kind: Kind) -> None:  # noqa: C901 - one verb after the other
         ("GET", "/{exportId}/file.json", file), ("GET", ".json", browse),
     ):  # fmt: skip
         route(method, base + path, *kind.permissions)(handler)
-
-
-def _show(call: Call, job: Job) -> dict[str, Any]:
-    return job.show(call.world.options.cancelled)
 
 
 def _file(job: Job, wanted: str | None) -> Raw:

@@ -1,8 +1,7 @@
 """Bulk import of leads."""
 
 from syncd.simulator.calls import Answer, ApiError, Call, Raw, number
-from syncd.simulator.imports import Batch, Imports, uploaded
-from syncd.simulator.jobs import separators
+from syncd.simulator.imports import SEPARATORS, Batch, Imports, uploaded
 from syncd.simulator.routing import WRITE_LEAD, route
 from syncd.simulator.syncing import lookup_field, partition_id
 
@@ -17,8 +16,7 @@ def _imports(call: Call) -> Imports:
 async def create(call: Call) -> Answer:
     """Take in a file of leads."""
     form = (call.one("format") or "csv").lower()
-    known = separators(call.world)
-    if form not in known:
+    if form not in SEPARATORS:
         raise ApiError(1003, f"Invalid format '{form}'")
     lookup = lookup_field(call.world, call.one("lookupField"))
     partition = partition_id(call.world, call.one("partitionName"))
@@ -31,7 +29,7 @@ async def create(call: Call) -> Answer:
     except UnicodeDecodeError:
         raise ApiError(1003, "The file is not UTF-8") from None
     await call.pause()
-    batch = _imports(call).add(call, text, known[form], lookup, partition, list_id)
+    batch = _imports(call).add(call, text, SEPARATORS[form], lookup, partition, list_id)
     call.service.spawn(_imports(call).run(batch))
     return call.ok([batch.show()])
 

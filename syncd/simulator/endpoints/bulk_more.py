@@ -6,12 +6,10 @@ from typing import Any
 import orjson
 
 from syncd.simulator.activities import Activity
-from syncd.simulator.activity_types import DELETE
 from syncd.simulator.assets import Member, Program
 from syncd.simulator.calls import ApiError, number
 from syncd.simulator.clock import stamp
 from syncd.simulator.endpoints.bulk_extract import (
-    LOOKED_AT,
     Kind,
     Rows,
     date_range,
@@ -26,7 +24,6 @@ from syncd.simulator.world import World
 
 PROGRAMS_LIMIT = 10
 CADENCES = {"pause": "paus", "paused": "paus", "norm": "norm", "normal": "norm"}
-NAMES = {"all": frozenset(CADENCES), "short": {"pause", "norm"}, "long": {"paused", "normal"}}
 MEMBER_FILTERS = frozenset(
     ("programId", "programIds", "isExhausted", "nurtureCadence", "statusNames", "updatedAt")
 )
@@ -77,7 +74,7 @@ def member_rows(world: World, body: dict[str, Any]) -> tuple[list[str], Rows]:  
         if not isinstance(statuses, list) or not set(map(str, statuses)) <= known:
             raise ApiError(1003, f"Invalid statusNames '{statuses}'")
     cadence = given.get("nurtureCadence")
-    if cadence is not None and (not isinstance(cadence, str) or cadence not in NAMES[world.options.cadences]):
+    if cadence is not None and cadence not in CADENCES:
         raise ApiError(1003, f"Invalid nurtureCadence '{cadence}'")
     span = None
     if "updatedAt" in given:
@@ -102,11 +99,9 @@ def member_rows(world: World, body: dict[str, Any]) -> tuple[list[str], Rows]:  
 
     def rows() -> Rows:
         for program in programs:
-            for looked_at, lead in enumerate(program.members.order()):
-                record, member = world.leads.get(lead), program.members.get(lead)
-                if record is None or member is None or not fits(member):
-                    if looked_at % LOOKED_AT == 0:
-                        yield []
+            for lead, member in sorted(program.members.items()):
+                record = world.leads.get(lead)
+                if record is None or not fits(member):
                     continue
                 row = [str(program.id)] if several else []
                 for member_field, lead_field in columns:
@@ -142,12 +137,10 @@ def activity_rows(world: World, body: dict[str, Any]) -> tuple[list[str], Rows]:
             raise ApiError(1003, f"Invalid field '{name}'")
 
     def rows() -> Iterator[list[str]]:
-        for activity in world.log.between(
-            start, end, lambda k: k != DELETE and (kinds is None or str(k) in kinds)
-        ):
+        for activity in world.log.between(start, end, lambda k: kinds is None or str(k) in kinds):
             if ids is not None and str(activity.primary_id) not in ids:
                 continue
-            if world.shown_lead(activity) in world.anonymous:
+            if world.survivor(activity.lead) in world.anonymous:
                 continue
             if values is None or activity.primary in values:
                 yield _row(world, activity, names)
@@ -159,7 +152,7 @@ def _row(world: World, activity: Activity, names: list[str]) -> list[str]:
     attributes = {name: value for name, value in activity.attributes if value is not None}
     shown = {
         "marketoGUID": str(activity.guid),
-        "leadId": str(world.shown_lead(activity)),
+        "leadId": str(world.survivor(activity.lead)),
         "activityDate": stamp(activity.date),
         "activityTypeId": str(activity.type),
         "campaignId": text_of(activity.campaign),

@@ -1,12 +1,10 @@
 """Smart campaigns as the Lead Database sees them: browse, trigger, schedule."""
 
-from dataclasses import replace
 from typing import Any
 
 from syncd.simulator.assets import Campaign
 from syncd.simulator.calls import Answer, ApiError, Call, number
 from syncd.simulator.clock import SECONDS_A_DAY, parse_time, stamp
-from syncd.simulator.limits import central_day
 from syncd.simulator.pages import offset_page
 from syncd.simulator.progress import request_campaign
 from syncd.simulator.routing import EXECUTE_CAMPAIGN, READ_CAMPAIGN, route
@@ -98,24 +96,6 @@ async def trigger(call: Call) -> Answer:
     return call.ok([{"id": campaign.id}])
 
 
-def _clone(call: Call, campaign: Campaign, name: str) -> None:
-    """Make the program that a scheduled campaign runs in; so many a day."""
-    world, assets = call.world, call.world.assets
-    day, now = central_day(world.clock.now()), int(world.clock.now())
-    if world.clones.get(day, 0) >= CLONES_A_DAY:
-        raise ApiError(1020, "Too many clones today")
-    if any(p.name == name for p in assets.programs.values()):
-        raise ApiError(709, f"Program '{name}' already exists")
-    world.clones[day] = world.clones.get(day, 0) + 1
-    source = assets.programs.get(campaign.program or 0)
-    if source is not None:
-        number_ = max(assets.programs) + 1
-        assets.programs[number_] = replace(
-            source, id=number_, name=name, created=now, updated=now, members=type(source.members)()
-        )
-        world.note("program_cloned", 0, call.origin, programId=number_, fromId=source.id)
-
-
 @route("POST", "/rest/v1/campaigns/{campaignId}/schedule.json", *EXECUTE_CAMPAIGN)
 async def schedule(call: Call) -> Answer:
     """Schedule a batch campaign."""
@@ -130,10 +110,15 @@ async def schedule(call: Call) -> Answer:
             raise ApiError(1042, f"Invalid runAt '{text}'")
         moment = parsed
     name = given.get("cloneToProgramName")
-    if name is not None and (not isinstance(name, str) or not name):
-        raise ApiError(1001, "Invalid value for parameter 'cloneToProgramName'")
+    if name is not None:
+        if not isinstance(name, str) or not name:
+            raise ApiError(1001, "Invalid value for parameter 'cloneToProgramName'")
+        if call.world.clones >= CLONES_A_DAY:
+            raise ApiError(1020, "Too many clones today")
+        if any(p.name == name for p in call.world.assets.programs.values()):
+            raise ApiError(709, f"Program '{name}' already exists")
     await call.pause()
     if name is not None:
-        _clone(call, campaign, name)
+        call.world.clones += 1
     call.world.note("campaign_scheduled", 0, call.origin, campaignId=campaign.id, runAt=stamp(moment))
     return call.ok([{"id": campaign.id}])

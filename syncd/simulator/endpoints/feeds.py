@@ -6,11 +6,11 @@ from typing import Any
 from syncd.simulator import activity_types as kinds
 from syncd.simulator.activities import Activity, Position
 from syncd.simulator.calls import PAGE, Answer, ApiError, Call
-from syncd.simulator.clock import SECONDS_A_DAY, stamp
+from syncd.simulator.clock import stamp
 from syncd.simulator.pages import decode_token, encode_token
 from syncd.simulator.routing import READ_ACTIVITY, route
 
-TYPES_LIMIT, LEADS_LIMIT, POSITION_PARTS = 10, 30, 4
+TYPES_LIMIT, LEADS_LIMIT, POSITION_PARTS = 10, 30, 3
 Test = Callable[[Activity], bool]
 
 
@@ -19,7 +19,7 @@ async def paging_token(call: Call) -> Answer:
     """A token that stands after a date."""
     call.need("sinceDatetime")
     moment = call.moment("sinceDatetime")
-    return call.ok(nextPageToken=_token(call, call.world.log.since(moment or 0)))
+    return call.ok(nextPageToken=_token(call.world.log.since(moment or 0)))
 
 
 @route("GET", "/rest/v1/activities/types.json", *READ_ACTIVITY)
@@ -68,12 +68,12 @@ async def deleted_leads(call: Call) -> Answer:
 
 def _leads_test(call: Call) -> list[Test]:
     world = call.world
-    tests: list[Test] = [lambda a: world.shown_lead(a) not in world.anonymous]
+    tests: list[Test] = [lambda a: world.survivor(a.lead) not in world.anonymous]
     leads = set(call.whole_list("leadIds"))
     if len(leads) > LEADS_LIMIT:
         raise ApiError(1003, f"The number of lead ids exceeds the limit of {LEADS_LIMIT}")
     if leads:
-        tests.append(lambda a: world.shown_lead(a) in leads)
+        tests.append(lambda a: world.survivor(a.lead) in leads)
     if call.one("listId"):
         number = call.whole("listId", 0, high=2**62)
         found = world.assets.lists.get(number)
@@ -82,7 +82,7 @@ def _leads_test(call: Call) -> list[Test]:
         members, most = found.members, world.options.list_filter_limit
         if most and len(members) >= most:
             raise ApiError(1003, f"The list has {len(members)} members; listId allows fewer than {most}")
-        tests.append(lambda a: world.shown_lead(a) in members)
+        tests.append(lambda a: world.survivor(a.lead) in members)
     return tests
 
 
@@ -90,13 +90,13 @@ def _feed(
     call: Call, wanted: set[int], tests: list[Test], show: Callable[[Activity], dict[str, Any]]
 ) -> Answer:
     world, log = call.world, call.world.log
-    position = _position(call, call.need("nextPageToken"))
+    position = _position(call.need("nextPageToken"))
     size = call.whole("batchSize", PAGE)
     if world.options.sparse_pages and position.index < len(log) and position.index % 3 == 1:
         moved = Position(position.index + 1, position.since, position.settled)
         kept = [a for _, a in log.scan(position, wanted.__contains__, 1) if all(t(a) for t in tests)]
         if not kept:
-            return call.ok(nextPageToken=_token(call, moved), moreResult=True)
+            return call.ok(nextPageToken=_token(moved), moreResult=True)
     result: list[dict[str, Any]] = []
     end = min(position.index + world.options.scan_block, len(log))
     for index, activity in log.scan(position, wanted.__contains__, world.options.scan_block):
@@ -106,20 +106,17 @@ def _feed(
                 end = index
                 break
     end = max(end, position.index)
-    token = _token(call, Position(end, position.since, position.settled))
+    token = _token(Position(end, position.since, position.settled))
     return call.ok(result or None, nextPageToken=token, moreResult=end < len(log))
 
 
-def _token(call: Call, position: Position) -> str:
-    return encode_token(position.index, position.since, position.settled, int(call.world.clock.now()))
+def _token(position: Position) -> str:
+    return encode_token(position.index, position.since, position.settled)
 
 
-def _position(call: Call, text: str) -> Position:
+def _position(text: str) -> Position:
     values = decode_token(text)
     if len(values) != POSITION_PARTS or not all(isinstance(v, int) and v >= -(2**40) for v in values):
-        raise ApiError(1003, "Invalid nextPageToken")
-    days = call.world.options.paging_token_days
-    if days and call.world.clock.now() - values[3] > days * SECONDS_A_DAY:
         raise ApiError(1003, "Invalid nextPageToken")
     return Position(max(0, values[0]), values[1], values[2])
 
@@ -128,7 +125,7 @@ def _show(call: Call, activity: Activity) -> dict[str, Any]:
     item: dict[str, Any] = {
         "id": activity.guid,
         "marketoGUID": str(activity.guid),
-        "leadId": call.world.shown_lead(activity),
+        "leadId": call.world.survivor(activity.lead),
         "activityDate": stamp(activity.date),
         "activityTypeId": activity.type,
     }

@@ -27,14 +27,12 @@ async def push(call: Call) -> Answer:
     status = None
     if (wanted := call.text("programStatus")) is not None:
         status = world.assets.channel_of(program).find(wanted)
-        if status is None or status.step == 0:
+        if status is None:
             raise ApiError(1025, f"Program status '{wanted}' not found")
     by_token = call.text("lookupField") == "mktToken"
     lookup = lookup_field(world, None if by_token else call.text("lookupField"))
     partition = partition_id(world, call.text("partitionName"))
     upsert = Upsert(world, call.origin, "createOrUpdate", lookup, partition, company=True)
-    if not by_token and lookup.name != "cookies":
-        await world.leads.prepare(lookup)
     plans = [_by_token(upsert, r) if by_token else upsert.plan(r) for r in records]
     await pause(call)
     result = upsert.apply(plans)
@@ -150,7 +148,7 @@ def _after(
 ) -> None:
     world = call.world
     if cookie:
-        tie_cookie(call, lead, cookie, by_form=True)
+        tie_cookie(call, lead, cookie)
     if member and program is None and world.assets.programs:
         program = world.assets.programs[min(world.assets.programs)]
     if program is not None:

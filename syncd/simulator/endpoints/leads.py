@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from syncd.simulator import changes
-from syncd.simulator.calls import Answer, ApiError, Call, id_of, number, skipped
+from syncd.simulator.calls import Answer, ApiError, Call, number, skipped
 from syncd.simulator.pages import lead_page, read_leads, shape
 from syncd.simulator.routing import READ_LEAD, WRITE_LEAD, route
 from syncd.simulator.syncing import ACTIONS, Upsert, lookup_field, partition_id
@@ -43,8 +43,6 @@ async def by_filter(call: Call) -> Answer:
     most = world.options.max_matches
     if field.name == "leadPartitionId" and 0 < most < world.seeder.count // 64:
         raise ApiError(1003, "Too many results match the filter")
-    if field.name != "cookies":
-        await world.leads.prepare(field)
     found: set[int] = set()
     for value in values:
         if field.name == "cookies":
@@ -79,10 +77,7 @@ async def sync(call: Call) -> Answer:
     upsert = Upsert(
         world, call.origin, action, lookup, partition, company=world.options.company_fields == "write"
     )
-    result = await upsert.run(call, records)
-    if world.options.async_result == "none" and call.json().get("asyncProcessing") is True:
-        return call.ok()
-    return call.ok(result)
+    return call.ok(await upsert.run(call, records))
 
 
 @route("POST", "/rest/v1/leads/delete.json", *WRITE_LEAD)
@@ -128,32 +123,26 @@ async def merge(call: Call) -> Answer:
     if not losers:
         raise ApiError(1002, "Missing value for required parameter 'leadId'")
     most = call.world.options.merge_limit
-    if 0 < most < len(losers):
+    if len(losers) > most:
         raise ApiError(1080, f"The number of leads to merge exceeds the limit of {most}")
     flag = (call.one("mergeInCRM") or "false").lower()
     if flag not in {"true", "false"}:
         raise ApiError(1001, f"Invalid value '{flag}' for parameter 'mergeInCRM'")
     if flag == "true":
         raise ApiError(1018, "Merge in CRM is not possible: no CRM is connected")
-    losers = _present(call, winner, losers)
+    _check_merge(call, winner, losers)
     await call.pause()
-    losers = _present(call, winner, losers)
-    if not losers:
-        return call.ok()
+    _check_merge(call, winner, losers)
     changes.merge(call.world, winner, losers, call.origin)
     return call.ok()
 
 
-def _present(call: Call, winner: int, losers: list[int]) -> list[int]:
-    """The losers that a merge can take in."""
-    exists = call.world.leads.exists
-    needed = (winner,) if call.world.options.missing_loser == "ignore" else (winner, *losers)
-    for lead in needed:
-        if not exists(lead):
+def _check_merge(call: Call, winner: int, losers: list[int]) -> None:
+    for lead in (winner, *losers):
+        if not call.world.leads.exists(lead):
             raise ApiError(1004, f"Lead '{lead}' not found")
     if winner in losers:
         raise ApiError(1003, "A lead cannot be merged with itself")
-    return [lead for lead in losers if exists(lead)]
 
 
 @route("POST", "/rest/v1/leads/{leadId}/associate.json", *WRITE_LEAD, time_out=60)
@@ -165,22 +154,15 @@ async def associate(call: Call) -> Answer:
     if not call.world.leads.exists(lead):
         raise ApiError(1004, f"Lead '{lead}' not found")
     await call.pause()
-    if not call.world.leads.exists(lead):
-        raise ApiError(1004, f"Lead '{lead}' not found")
     tie_cookie(call, lead, cookie)
     return call.ok()
 
 
-def tie_cookie(call: Call, lead: int, cookie: str, *, by_form: bool = False) -> None:
-    """From now on, what this visitor does is the lead's.
-
-    An anonymous visitor becomes part of the lead; by a form, one that is known without an address does too.
-    """
+def tie_cookie(call: Call, lead: int, cookie: str) -> None:
+    """From now on, what this visitor does is the lead's; an anonymous visitor becomes part of it."""
     world = call.world
     known = world.cookies.get(cookie)
-    record = world.leads.get(known) if known is not None and known != lead else None
-    nameless = by_form and record is not None and record[world.schema.slot("email")] is None
-    if known is not None and record is not None and (known in world.anonymous or nameless):
+    if known is not None and known != lead and known in world.anonymous:
         changes.merge(world, lead, [known], call.origin, source="form")
     world.cookies[cookie] = lead
     if world.leads.exists(lead):
@@ -206,9 +188,7 @@ async def move(call: Call) -> Answer:
 def _move(call: Call, record: Any) -> dict[str, Any]:
     if not isinstance(record, dict) or not isinstance(record.get("partitionName"), str):
         return skipped(1003, "Invalid data: id and partitionName are needed")
-    lead = id_of(record)
-    if lead is None:
-        return skipped(1003, "Invalid data: id and partitionName are needed")
+    lead = number("id", record.get("id"))
     if not call.world.leads.exists(lead):
         return skipped(1004, "Lead not found", id=lead)
     try:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from syncd.simulator.assets import Member
-from syncd.simulator.calls import WHOLE, Answer, ApiError, Call, number, skipped
+from syncd.simulator.calls import Answer, ApiError, Call, number, skipped
 from syncd.simulator.clock import SECONDS_A_DAY, stamp
 from syncd.simulator.endpoints.programs import find_program, find_status
-from syncd.simulator.endpoints.schema import FLAGS, bad_field, refuse_whole
+from syncd.simulator.endpoints.schema import FLAGS, bad_field
 from syncd.simulator.endpoints.schema import update_field as change_field
 from syncd.simulator.fields import Field
 from syncd.simulator.leads import key_of
@@ -18,6 +18,7 @@ from syncd.simulator.routing import READ_LEAD, SCHEMA, WRITE_LEAD, route
 from syncd.simulator.values import BadValue, fit
 
 BASE = "/rest/v1/programs/{programId}/members"
+MEMBER_LIMIT = 100_000
 WINDOW_DAYS = 7
 DEFAULT = ("reachedSuccess", "programId", "acquiredBy", "membershipDate")
 Test = Callable[[int, Member], bool]
@@ -29,15 +30,10 @@ async def by_filter(call: Call) -> Answer:
     program, world = find_program(call), call.world
     test = _test(call)
     fields = _fields(call)
-    most = world.options.max_members
-    if call.one("filterType") != "leadId" and 0 < most < len(program.members):
+    if call.one("filterType") != "leadId" and len(program.members) > MEMBER_LIMIT:
         total = f"Total membership size: {len(program.members):,}"
-        raise ApiError(1003, f"{total} exceeds the limit allowed {most:,} for the filter")
-    if call.one("filterType") == "leadId":
-        asked = (int(v) for v in call.many("filterValues") if WHOLE.fullmatch(v))
-        found = {lead for lead in asked if lead in program.members}
-    else:
-        found = {lead for lead, member in program.members.items() if test(lead, member)}
+        raise ApiError(1003, f"{total} exceeds the limit allowed {MEMBER_LIMIT:,} for the filter")
+    found = [lead for lead, member in program.members.items() if test(lead, member)]
     page, token = lead_page(call, found)
     result = []
     for seq, lead in enumerate(page):
@@ -80,7 +76,7 @@ def _test(call: Call) -> Test:  # noqa: C901 - one filter after the other
     if len(values) > call.most:
         raise ApiError(1003, f"The number of filter values {len(values)} exceeds the limit of {call.most}")
     if kind == "leadId":
-        return lambda _, __: True
+        return lambda lead, _: str(lead) in values
     if kind == "statusName":
         return lambda _, member: member.status.lower() in values
     if kind == "reachedSuccess":
@@ -150,8 +146,7 @@ def _values(call: Call, record: dict[str, Any]) -> tuple[dict[str, Any], dict[st
         if field.read_only:
             return {}, skipped(1003, f"Field '{name}' is read only")
         try:
-            options = call.world.options
-            values[field.name] = fit(field, value, overlong=options.overlong, percent=options.percent)
+            values[field.name] = fit(field, value, overlong=call.world.options.overlong)
         except BadValue:
             return {}, skipped(1003, f"Invalid value for field '{name}' and value '{value}'")
     return values, None
@@ -226,12 +221,10 @@ async def create_fields(call: Call) -> Answer:
     """New custom program member fields, 20 at most."""
     schema, records = call.world.member_schema, call.input(limit=CUSTOM_LIMIT)
     await call.pause()
-    refuse_whole(call, records, schema.fields)
     result = []
     for record in records:
         if not isinstance(record, dict):
-            result.append(skipped(1003, "Invalid data: a field is an object"))
-            continue
+            raise ApiError(1003, "Invalid data: a field is an object")
         problem = bad_field(record, schema.by_name, {f.display.lower() for f in schema.fields})
         if problem is None and sum(f.custom for f in schema.fields) >= CUSTOM_LIMIT:
             problem = skipped(1028, f"Max number of fields {CUSTOM_LIMIT} reached")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from syncd.simulator.assets import Program, Status
-from syncd.simulator.calls import Answer, ApiError, Call, id_of, skipped
+from syncd.simulator.calls import Answer, ApiError, Call, number, skipped
 from syncd.simulator.clock import stamp
 from syncd.simulator.endpoints.lists import known_lead
 from syncd.simulator.member_fields import membership
@@ -97,10 +97,8 @@ async def change_status(call: Call) -> Answer:
     await call.pause()
     result: list[dict[str, Any]] = []
     for record in records:
-        lead = id_of(record)
-        if lead is None:
-            result.append(skipped(1003, "Invalid data: an id is needed"))
-        elif not call.world.leads.exists(lead):
+        lead = number("id", record.get("id") if isinstance(record, dict) else None)
+        if not call.world.leads.exists(lead):
             result.append(skipped(1004, "Lead not found", id=lead))
         elif lead not in program.members:
             result.append(skipped(1013, "Membership not found", id=lead))

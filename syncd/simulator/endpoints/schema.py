@@ -57,17 +57,7 @@ async def create(call: Call) -> Answer:
     """New custom fields."""
     records = call.input(limit=CREATE_LIMIT)
     await call.pause()
-    refuse_whole(call, records, call.world.schema.fields)
     return call.ok([_create(call, record) for record in records])
-
-
-def refuse_whole(call: Call, records: list[Any], fields: Sequence[Field]) -> None:
-    """Where it is chosen so, refuse a call for the first field in it that is wrong."""
-    names, displays = {f.name.lower() for f in fields}, {f.display.lower() for f in fields}
-    for record in records if call.world.options.field_errors == "call" else ():
-        problem = bad_field(record if isinstance(record, dict) else {}, names, displays)
-        if problem is not None:
-            raise ApiError(problem["reasons"][0]["code"], problem["reasons"][0]["message"])
 
 
 def _create(call: Call, record: Any) -> dict[str, Any]:
