@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from syncd.core.fields import LeadField  # noqa: TC001 - the scheduler's jobs ar
 from syncd.database import leads, outbox, state
 from syncd.database.engine import REPLICA_CLASS
 from syncd.errors import QuotaExhausted, SyncdError
-from syncd.mirror import assets, backfill, changes, dirty, schema
+from syncd.mirror import assets, backfill, campaigns, changes, dirty, memberships, schema
 from syncd.status.http import StatusPage
 from syncd.verify import compare
 
@@ -147,9 +148,11 @@ class Daemon:
             Job(changes.FEED, every.changes, changes.pull),
             Job(dirty.FEED, every.read_back, dirty.pull),
             Job(backfill.FEED, every.backfill, backfill.pull),
-            Job("lists", every.assets, assets.pull_lists),
-            Job("programs", every.assets, assets.pull_programs),
+            Job(memberships.LISTS, every.assets, memberships.pull_lists),
+            Job(memberships.PROGRAMS, every.assets, memberships.pull_programs),
+            Job(memberships.MEMBERS, DOORBELL_SECONDS, memberships.pull_members),
             Job("campaigns", every.assets, assets.pull_campaigns),
+            Job(campaigns.MEMBERS, every.changes, partial(campaigns.pull_members, evenly=True)),
             Job(compare.FEED, every.verify, self._verify),
             Job("housekeeping", every.housekeeping, self._tidy, needs_schema=False),
         ]
@@ -178,9 +181,12 @@ class Daemon:
             return False
         if job.feed == dirty.FEED:
             return dirty.due(self._feeds, read_back_after=job.every)
+        if job.feed == memberships.MEMBERS:
+            return state.dirty_members(database) > 0
         if job.feed == backfill.FEED and (not backfill.due(self._feeds) or state.paused(database, "export")):
             return False
-        return not state.paused(database, "calls") and self._rested(job)
+        ready = not state.paused(database, "calls") and self._rested(job)
+        return ready and (job.feed != campaigns.MEMBERS or campaigns.due(self._feeds))
 
     def _rested(self, job: Job) -> bool:
         age, outcome = state.seconds_since_run(self._app.database, job.feed)

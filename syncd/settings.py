@@ -113,6 +113,17 @@ class Mirror(Section):
     export_poll_seconds: float = Field(
         default=60, gt=0, description="Marketo renews a job's status each 60 s"
     )
+    sweep_hours: float = Field(
+        default=24,
+        gt=0,
+        description="how often all members of each list and program are read; activities in between",
+    )
+    campaign_calls_per_day: int = Field(
+        default=3_000, ge=0, description="calls that read who went through which smart campaign: one a lead"
+    )
+    verify_campaign_leads: int = Field(
+        default=100, ge=0, le=10_000, description="leads whose campaigns verify compares: one call each"
+    )
     deleted_leads: Literal["keep", "purge"] = Field(
         default="keep", description="keep rows as tombstones, or not"
     )

@@ -10,7 +10,7 @@ import typer
 
 from syncd.cli.shared import built, progress
 from syncd.errors import WorkFailed
-from syncd.mirror import assets, backfill, changes, dirty, schema
+from syncd.mirror import backfill, campaigns, changes, dirty, memberships, schema
 from syncd.outbox import foreground
 
 if TYPE_CHECKING:
@@ -65,15 +65,24 @@ def _works(feed: Feed, *, full: bool) -> list[tuple[str, Callable[[Feeds], Count
         return backfill.pull(feeds, full=full) + dirty.pull(feeds)
 
     def changed(feeds: Feeds) -> Counter[str]:
-        return changes.pull(feeds) + dirty.pull(feeds)
+        return changes.pull(feeds) + dirty.pull(feeds) + memberships.pull_members(feeds)
+
+    def lists(feeds: Feeds) -> Counter[str]:
+        return memberships.pull_lists(feeds, full=full)
+
+    def programs(feeds: Feeds) -> Counter[str]:
+        return memberships.pull_programs(feeds, full=full)
+
+    def of_campaigns(feeds: Feeds) -> Counter[str]:
+        return campaigns.pull(feeds, full=full)
 
     works: dict[Feed, Callable[[Feeds], Counter[str]]] = {
         Feed.SCHEMA: schema.pull,
         Feed.LEADS: leads,
         Feed.CHANGES: changed,
-        Feed.LISTS: assets.pull_lists,
-        Feed.PROGRAMS: assets.pull_programs,
-        Feed.CAMPAIGNS: assets.pull_campaigns,
+        Feed.LISTS: lists,
+        Feed.PROGRAMS: programs,
+        Feed.CAMPAIGNS: of_campaigns,
     }
     return [(name.value, work) for name, work in works.items() if feed in {name, Feed.ALL}]
 

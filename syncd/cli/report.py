@@ -45,11 +45,17 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 def _lines(taken: dict[str, Any]) -> list[str]:
-    leads, outbox, api, backfill = (taken[key] for key in ("leads", "outbox", "api", "backfill"))
+    leads, outbox, api, backfill, campaigns = (
+        taken[key] for key in ("leads", "outbox", "api", "backfill", "campaigns")
+    )
     lines = [
         (
             f"mirror    {leads['living']} leads, {leads['retired']} retired, "
             f"{leads['with_unparsed_values']} with values that do not fit"
+        ),
+        (
+            f"campaigns {campaigns['leads_read']} leads read ({100 * (campaigns['share_of_leads'] or 0):.0f} %), the oldest "
+            f"{_age(campaigns['oldest_read_seconds'])} ago; {campaigns['changed_since']} changed since"
         ),
         f"backfill  {backfill['done']} of {backfill['windows']} windows done; {taken['dirty']['leads']} leads to read again",
         (
@@ -89,7 +95,8 @@ def verify(
         feeds = app.feeds(tell)
         plan = compare.plan(feeds)
         typer.echo(
-            f"this takes {plan.calls} calls or a few more, of {app.settings.budget.calls_per_day} a day",
+            f"this takes {plan.calls} calls or a few more, of {app.settings.budget.calls_per_day} a day; {plan.campaign_leads} "
+            "of them compare the campaigns of a sample of leads",
             err=True,
         )
         report = compare.run(feeds, plan, repair=repair)
@@ -97,8 +104,11 @@ def verify(
         document = {
             "leads": report.leads,
             "fields": report.fields,
+            "lists_and_programs": report.containers,
+            "campaign_sample": {"leads": report.campaign_leads, "moved_since_read": report.campaigns_stale},
             "differences": [
-                {"lead": d.lead_id, "kind": d.kind, "fields": list(d.fields)} for d in report.differences
+                {"where": d.where, "lead": d.lead_id, "kind": d.kind, "fields": list(d.fields)}
+                for d in report.differences
             ],
             "repaired": report.repaired,
         }
@@ -112,12 +122,19 @@ def verify(
 def _say(report: compare.Report) -> None:
     for difference in report.differences[:SHOWN]:
         names = f" in {', '.join(difference.fields)}" if difference.fields else ""
-        typer.echo(f"lead {difference.lead_id}: {difference.kind}{names}")
+        place = "" if difference.where == "leads" else f" in {difference.where}"
+        typer.echo(f"lead {difference.lead_id}{place}: {difference.kind}{names}")
     if len(report.differences) > SHOWN:
         typer.echo(f"… and {len(report.differences) - SHOWN} more; --json lists them all")
+    if report.campaigns_stale:
+        typer.echo(
+            f"campaigns: {report.campaigns_stale} of {report.campaign_leads} leads went through one since they were read; "
+            "that is age, no difference"
+        )
     kinds = Counter(d.kind for d in report.differences)
     told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "no difference"
     typer.echo(
-        f"{report.leads} leads of {report.fields} fields compared: {told}"
+        f"{report.leads} leads of {report.fields} fields, the members of {report.containers} lists and programs, and the "
+        f"campaigns of a sample of {report.campaign_leads} leads compared: {told}"
         + (f"; {report.repaired} repaired" if report.repaired else "")
     )

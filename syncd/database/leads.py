@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from syncd import log, metrics
+from syncd.core.differences import Difference
 from syncd.core.fields import FieldFacts, LeadField, column_type
+from syncd.database import memberships
 from syncd.database.documents import document
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ _FORMS: dict[str, str] = {
     "timestamptz": r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?$",
 }
 UNPARSED_NAMED = 20
+LONGEST_CHAIN = 50
 
 
 @dataclass(frozen=True)
@@ -44,16 +47,6 @@ class Written:
     rows: int
     unparsed: int
     """How many of them have a value that does not fit its column."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A lead that is not the same on both sides."""
-
-    lead_id: int
-    kind: str
-    """missing (in the mirror), extra (in the mirror), or changed."""
-    fields: tuple[str, ...] = ()
 
 
 def mirrored_fields(transaction: Transaction) -> list[LeadField]:
@@ -124,9 +117,20 @@ def bury(transaction: Transaction, leads: Sequence[tuple[int, int | None]]) -> i
 
 
 def retire(transaction: Transaction, leads: Sequence[tuple[int, int | None]]) -> int:
-    """Retire leads, each with the lead that it was merged into, if any; return how many rows changed."""
-    rows = [{"id": lead, "merged_into": winner} for lead, winner in leads]
-    return transaction.run("lead_retire", leads=document(rows)) if rows else 0
+    """Retire leads, each with the lead that it was merged into, if any; return how many rows changed.
+
+    Their memberships end, or move to the winner. In a chain of merges every loser points to the last winner.
+    """
+    if not leads:
+        return 0
+    rows = document([{"id": lead, "merged_into": winner} for lead, winner in leads])
+    changed = transaction.run("lead_retire", leads=rows)
+    merged = sorted({lead for pair in leads if pair[1] is not None for lead in pair if lead is not None})
+    for _ in range(LONGEST_CHAIN if merged else 0):
+        if not transaction.run("lead_rechain", winners_and_losers=merged):
+            break
+    memberships.follow_retired(transaction, rows)
+    return changed
 
 
 def compare_staged(transaction: Transaction, fields: Sequence[LeadField], table: str) -> list[Difference]:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from syncd.core.fields import FieldFacts
     from syncd.database.engine import Database, Transaction
 
-AssetTable = Literal["partition", "static_list", "program", "smart_campaign"]
+AssetTable = Literal[
+    "partition", "static_list", "program", "smart_campaign", "channel_status", "program_member_field"
+]
 
 
 def cursor(database: Database, feed: str) -> str | None:
@@ -47,6 +49,12 @@ def end_run(database: Database, run: int, outcome: str, counts: dict[str, int], 
     """Note how a run ended."""
     with database.begin() as transaction:
         transaction.run("run_end", id=run, outcome=outcome, counts=document(counts), error=error)
+
+
+def dirty_members(database: Database) -> int:
+    """Return how many program memberships may be old."""
+    with database.begin() as transaction:
+        return int(transaction.scalar("members_count"))
 
 
 def dirty_due(database: Database, *, most: int, seconds: float) -> bool:

@@ -14,14 +14,15 @@ from syncd.marketo.auth import Credentials
 from syncd.marketo.calls import Calls
 from syncd.marketo.exports import ExportCalls
 from syncd.marketo.leads import LeadCalls
-from syncd.marketo.models import Program, SmartCampaign
+from syncd.marketo.memberships import MembershipCalls
+from syncd.marketo.models import ChannelStatus, Program, SmartCampaign
 from syncd.marketo.room import read
 from syncd.marketo.transport import Transport
 
 READ_RETRIES = 6
 
 
-class Client(LeadCalls, ActivityCalls, ExportCalls):
+class Client(LeadCalls, MembershipCalls, ActivityCalls, ExportCalls):
     """One Marketo subscription, for any number of threads.
 
     base_url: as the admin screen shows it, with or without ``/rest``.
@@ -92,6 +93,12 @@ class Client(LeadCalls, ActivityCalls, ExportCalls):
         """Yield all programs, 200 a call. Source: …/rest/assets/programs. Needs Read-Only Assets."""
         for envelope in self._assets(endpoints.PROGRAMS):
             yield from read(endpoints.PROGRAMS, envelope, shapes.program)
+
+    def channels(self) -> Iterator[ChannelStatus]:
+        """Yield the statuses of all channels, 200 channels a call. Source: …/rest/assets/channels. Needs as programs."""
+        for envelope in self._assets(endpoints.CHANNELS):
+            for statuses in read(endpoints.CHANNELS, envelope, shapes.channel):
+                yield from statuses
 
     def smart_campaigns(self) -> Iterator[SmartCampaign]:
         """Yield all smart campaigns, 200 a call. Source: …/rest/assets/smart-campaigns. Needs as programs."""

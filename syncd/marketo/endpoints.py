@@ -68,6 +68,20 @@ PARTITIONS = Endpoint("partitions", "GET", "/rest/v1/leads/partitions.json")
 # …/rest/lead-database/leads#by-static-list
 LEADS_BY_LIST = Endpoint("leads_by_list", "GET", "/rest/v1/lists/{list_id}/leads.json", timeout=60.0)
 
+# …/rest/lead-database/leads#by-program
+LEADS_BY_PROGRAM = Endpoint(
+    "leads_by_program", "GET", "/rest/v1/leads/programs/{program_id}.json", timeout=60.0
+)
+
+# …/rest/lead-database/program-members
+PROGRAM_MEMBERS = Endpoint("program_members", "GET", "/rest/v1/programs/{program_id}/members.json")
+MEMBER_DESCRIBE = Endpoint("member_describe", "GET", "/rest/v1/programs/members/describe.json")
+
+# …/rest/lead-database/leads#membership
+CAMPAIGNS_OF_LEAD = Endpoint(
+    "campaigns_of_lead", "GET", "/rest/v1/leads/{lead_id}/smartCampaignMembership.json"
+)
+
 # …/rest/lead-database/static-lists
 STATIC_LISTS = Endpoint("static_lists", "GET", "/rest/v1/lists.json")
 
@@ -92,6 +106,9 @@ EXPORTS = Endpoint("exports", "GET", "/bulk/v1/leads/export.json", long_form=Fal
 EXPORT_FILE = Endpoint(
     "export_file", "GET", "/bulk/v1/leads/export/{export_id}/file.json", timeout=300.0, long_form=False
 )
+
+# …/rest/assets/channels
+CHANNELS = Endpoint("channels", "GET", "/rest/asset/v1/channels.json", timeout=300.0, long_form=False)
 
 # …/rest/assets/programs and …/rest/assets/smart-campaigns
 PROGRAMS = Endpoint("programs", "GET", "/rest/asset/v1/programs.json", timeout=300.0, long_form=False)

@@ -205,6 +205,30 @@ class Program:
 
 
 @dataclass(frozen=True)
+class ChannelStatus:
+    """A status that members may have in the programs of a channel."""
+
+    channel: str
+    status: str
+    step: int | None
+    type: str | None
+    success: bool
+    hidden: bool
+    description: str | None
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CampaignMembership:
+    """A smart campaign that a lead went through: first, and last."""
+
+    smart_campaign_id: int
+    created_at: datetime | None
+    updated_at: datetime | None
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class SmartCampaign:
     """A smart campaign."""
 

@@ -205,6 +205,38 @@ def program(item: Json) -> models.Program:
     )
 
 
+def channel(item: Json) -> list[models.ChannelStatus]:
+    """Read a channel: its statuses."""
+    return [
+        models.ChannelStatus(
+            channel=item["name"],
+            status=each["name"],
+            step=_whole(each.get("step")),
+            type=_text(each.get("type")),
+            success=bool(each.get("success")),
+            hidden=bool(each.get("hidden")),
+            description=_text(each.get("description")),
+            extra=_rest(each, "name", "step", "type", "success", "hidden", "description"),
+        )
+        for each in item.get("progressionStatuses") or []
+    ]
+
+
+def member_fields(item: Json) -> list[models.Describe2Field]:
+    """Read the only element of the description of program members."""
+    return [_describe2_field(each) for each in item.get("fields") or []]
+
+
+def campaign_membership(item: Json) -> models.CampaignMembership:
+    """Read a lead's membership in a smart campaign."""
+    return models.CampaignMembership(
+        smart_campaign_id=int(item["smartCampaignId"]),
+        created_at=_when(item.get("createdAt")),
+        updated_at=_when(item.get("updatedAt")),
+        extra=_rest(item, "smartCampaignId", "createdAt", "updatedAt"),
+    )
+
+
 def smart_campaign(item: Json) -> models.SmartCampaign:
     """Read a smart campaign."""
     return models.SmartCampaign(

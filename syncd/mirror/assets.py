@@ -1,4 +1,4 @@
-"""Feed: partitions, static lists, programs and smart campaigns, as Marketo lists them."""
+"""Feed: partitions, static lists, programs, what their members can be, and smart campaigns, as Marketo lists them."""
 
 from __future__ import annotations
 
@@ -13,26 +13,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from syncd.database.state import AssetTable
-    from syncd.marketo.models import Partition, Program, SmartCampaign, StaticList
+    from syncd.marketo.models import (
+        ChannelStatus,
+        Describe2Field,
+        Partition,
+        Program,
+        SmartCampaign,
+        StaticList,
+    )
     from syncd.mirror.runs import Feeds
 
-    Asset = Partition | StaticList | Program | SmartCampaign
+    Asset = Partition | StaticList | Program | SmartCampaign | ChannelStatus | Describe2Field
 
 
-def pull_lists(feeds: Feeds) -> Counter[str]:
+def put_lists(feeds: Feeds, counts: Counter[str]) -> None:
     """Bring lead_partition and static_list up to date."""
     client = feeds.client.on("memberships")
-    with recorded(feeds, "lists") as counts:
-        _put(feeds, counts, "partition", client.partitions())
-        _put(feeds, counts, "static_list", client.static_lists())
-    return counts
+    _put(feeds, counts, "partition", client.partitions())
+    _put(feeds, counts, "static_list", client.static_lists())
 
 
-def pull_programs(feeds: Feeds) -> Counter[str]:
+def put_programs(feeds: Feeds, counts: Counter[str]) -> None:
     """Bring program up to date."""
-    with recorded(feeds, "programs") as counts:
-        _put(feeds, counts, "program", feeds.client.on("memberships").programs())
-    return counts
+    _put(feeds, counts, "program", feeds.client.on("memberships").programs())
+
+
+def put_program_details(feeds: Feeds, counts: Counter[str]) -> None:
+    """Bring channel_status and program_member_field up to date: two calls."""
+    client = feeds.client.on("memberships")
+    _put(feeds, counts, "channel_status", client.channels())
+    _put(feeds, counts, "program_member_field", client.member_fields())
 
 
 def pull_campaigns(feeds: Feeds) -> Counter[str]:

@@ -1,8 +1,8 @@
-"""Feed: what happened in Marketo since the last look: changed, deleted and merged leads.
+"""Feed: what happened in Marketo since the last look.
 
-Three logs are read, each from its own paging token: lead changes, deleted leads, and the merge
-activities. A page's effects and the next token are committed together. Only ``moreResult`` ends a
-round: an empty page is no end.
+Three logs are read, each from its own paging token: lead changes, deleted leads, and the activities
+that tell of merges and of members coming, going and moving on. A page's effects and the next token
+are committed together. Only ``moreResult`` ends a round: an empty page is no end.
 https://experienceleague.adobe.com/en/docs/marketo-developer/marketo/rest/activities
 """
 
@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from syncd import log
-from syncd.database import leads, state
+from syncd.database import campaigns, leads, memberships, state
 from syncd.errors import Refused
 from syncd.mirror import schema
 from syncd.mirror.runs import recorded
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
     from syncd.mirror.runs import Feeds
 
 FEED = "changes"
-LEAD_CHANGES, DELETED_LEADS, MERGES = "lead_changes", "deleted_leads", "merges"
-NEW_LEAD, CHANGE_DATA_VALUE, MERGE_LEADS = 12, 13, 32
+LEAD_CHANGES, DELETED_LEADS, ACTIVITIES = "lead_changes", "deleted_leads", "activities"
+NEW_LEAD, CHANGE_DATA_VALUE = 12, 13
+ADD_TO_LIST, REMOVE_FROM_LIST, MERGE_LEADS = 24, 25, 32
+REQUEST_CAMPAIGN, CHANGE_STATUS, CHANGE_MEMBER_DATA = 47, 104, 123
+TOLD = (ADD_TO_LIST, REMOVE_FROM_LIST, MERGE_LEADS, REQUEST_CAMPAIGN, CHANGE_STATUS, CHANGE_MEMBER_DATA)
 LEAST_OVERLAP = timedelta(minutes=5)
 
 
@@ -46,14 +50,16 @@ def _pull(feeds: Feeds) -> Counter[str]:
         with feeds.database.begin() as transaction:
             names = [f.name for f in leads.mirrored_fields(transaction) if f.name != "id"]
         _read(feeds, LEAD_CHANGES, lambda token: client.lead_changes(token, names), _mark_changed, counts)
-        _read(feeds, MERGES, lambda token: client.activities(token, [MERGE_LEADS]), _merge, counts)
+        _read(feeds, ACTIVITIES, lambda token: client.activities(token, TOLD), _follow, counts)
         _read(feeds, DELETED_LEADS, client.deleted_leads, _retire, counts)
     return counts
 
 
 def start(feeds: Feeds) -> None:
     """Give each log its first token, a little before now. Must precede the backfill's first export."""
-    missing = [f for f in (LEAD_CHANGES, DELETED_LEADS, MERGES) if state.cursor(feeds.database, f) is None]
+    missing = [
+        f for f in (LEAD_CHANGES, DELETED_LEADS, ACTIVITIES) if state.cursor(feeds.database, f) is None
+    ]
     if missing:
         token = _token_since(feeds.client.on("changes"), feeds, LEAST_OVERLAP.total_seconds())
         for feed in missing:
@@ -122,10 +128,59 @@ def _mark_changed(transaction: Transaction, items: list[Activity], counts: Count
     other = [item.lead_id for item in items if item.lead_id not in plain]
     news = leads.unseen_changes(transaction, known) | leads.unseen_leads(transaction, born) | set(other)
     counts["marked"] += state.mark_dirty(transaction, sorted(news), "changed")
+    # What a campaign did is news of the lead's campaigns, even where the mirror has the value already.
+    campaigns.mark(transaction, news | {item.lead_id for item in items if item.campaign_id is not None})
 
 
 def _retire(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
     counts["retired"] += leads.bury(transaction, [(item.lead_id, None) for item in items])
+
+
+def _follow(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
+    """Apply activities in the order of the log: a merge moves what was added before it."""
+    effects = {
+        MERGE_LEADS: _merge,
+        ADD_TO_LIST: _list_events,
+        REMOVE_FROM_LIST: _list_events,
+        REQUEST_CAMPAIGN: _campaign_events,
+    }
+    for effect, run in groupby(items, key=lambda item: effects.get(item.type_id, _program_events)):
+        effect(transaction, list(run), counts)
+
+
+def _list_events(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
+    events = [
+        {
+            "place": place,
+            "list_id": item.primary_value_id,
+            "lead_id": item.lead_id,
+            "added": item.type_id == ADD_TO_LIST,
+            "at": item.date.isoformat(),
+        }
+        for place, item in enumerate(items)
+    ]
+    unseen = leads.unseen_leads(transaction, [item.lead_id for item in items if item.type_id == ADD_TO_LIST])
+    state.mark_dirty(transaction, sorted(unseen), "member")
+    memberships.apply_list_events(transaction, events)
+    counts["list_events"] += len(events)
+
+
+def _campaign_events(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
+    """Let the leads' campaigns be read soon."""
+    requested = {item.lead_id for item in items}
+    state.mark_dirty(transaction, sorted(leads.unseen_leads(transaction, sorted(requested))), "member")
+    campaigns.mark(transaction, requested)
+    counts["campaign_events"] += len(items)
+
+
+def _program_events(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
+    """Mark memberships to be read again: the activity tells the status but not all else."""
+    members = {(item.primary_value_id, item.lead_id) for item in items if item.primary_value_id is not None}
+    unseen = leads.unseen_leads(transaction, [lead for _, lead in members])
+    # A program that acquires a lead is written on the lead too, and no change of a value tells of it.
+    acquired = {item.lead_id for item in items if str(item.attributes.get("Acquired By")).lower() == "true"}
+    state.mark_dirty(transaction, sorted(unseen | acquired), "member")
+    counts["members_marked"] += memberships.mark_members(transaction, members)
 
 
 def _merge(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:

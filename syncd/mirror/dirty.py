@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncd.database import leads, state
+from syncd.database import campaigns, leads, state
 from syncd.mirror import schema
 from syncd.mirror.runs import recorded
 
@@ -56,6 +56,7 @@ def _fetch(feeds: Feeds, lane: Lane, ids: Sequence[int], marks: Sequence[int], c
     with feeds.database.begin() as transaction:
         ours = state.clear_dirty(transaction, ids, marks)
         page = [record for record in records if record["id"] in ours]
+        campaigns.enter(transaction, sorted(record["id"] for record in page))
         loading = bool(transaction.scalar("windows_loading"))
         written = leads.upsert_page(transaction, fields, page, touch=loading)
         missing = sorted(ours - {record["id"] for record in page})

@@ -24,6 +24,8 @@ def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
         outbox, leads, dirty = (
             transaction.row(name) for name in ("outbox_counts", "lead_count", "dirty_count")
         )
+        members = transaction.row("member_counts")
+        campaigns = transaction.row("campaign_coverage")
         assets, now = transaction.row("asset_count"), transaction.scalar("database_now")
         windows = transaction.rows("windows")
         usage = transaction.rows("usage_today")
@@ -36,6 +38,8 @@ def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
         "format": FORMAT,
         "at": _time(now),
         "leads": {"living": leads.living, "retired": leads.retired, "with_unparsed_values": leads.unparsed},
+        "memberships": dict(members._mapping) if members else {},  # noqa: SLF001
+        "campaigns": _coverage(campaigns, leads.living, now),
         "assets": dict(assets._mapping),  # noqa: SLF001 - SQLAlchemy's documented name
         "dirty": {"leads": dirty.leads, "oldest_seconds": dirty.oldest_seconds},
         "backfill": {"windows": len(windows), "done": sum(w.state == "done" for w in windows)},
@@ -79,6 +83,18 @@ def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
             }
             for r in replicas
         ],
+    }
+
+
+def _coverage(row: Any, living: int, now: datetime) -> dict[str, Any]:
+    """Return how far the campaign memberships go: of how many leads they were read, and how old that is."""
+    return {
+        "memberships": row.memberships,
+        "leads_read": row.leads_read,
+        "share_of_leads": round(min(1.0, row.leads_read / living), 4) if living else None,
+        "changed_since": row.changed_since,
+        "oldest_read_at": _time(row.oldest_read_at),
+        "oldest_read_seconds": (now - row.oldest_read_at).total_seconds() if row.oldest_read_at else None,
     }
 
 

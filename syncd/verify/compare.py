@@ -1,8 +1,9 @@
-"""Every mirrored field of every lead, beside what Marketo says now.
+"""Every mirrored field of every lead, and every membership, beside what Marketo says now.
 
 All leads come by bulk extract into one staging table; one statement compares it with the mirror.
 What differs is read once more, 300 ids a call, so that a lead that merely moved meanwhile is not
-called a difference.
+called a difference. Members of lists and programs are read by pages, twice where they differ. The smart
+campaigns of leads, which take a call each, are compared for a sample of ``mirror.verify_campaign_leads``.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from syncd import log
-from syncd.database import leads, staging, state
+from syncd.core.differences import Difference
+from syncd.database import campaigns as read_campaigns
+from syncd.database import leads, memberships, staging, state
 from syncd.errors import Retryable, WorkFailed
-from syncd.mirror import dirty, extract
+from syncd.mirror import campaigns, dirty, extract
+from syncd.mirror import memberships as members
 from syncd.mirror.runs import recorded
 
 if TYPE_CHECKING:
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from syncd.core.fields import LeadField
-    from syncd.database.leads import Difference
+    from syncd.database.memberships import Kind
     from syncd.marketo.client import Client
     from syncd.mirror.runs import Feeds
 
@@ -37,6 +41,12 @@ class Report:
 
     leads: int = 0
     fields: int = 0
+    containers: int = 0
+    """Lists and programs whose members were compared."""
+    campaign_leads: int = 0
+    """Leads whose smart campaigns were compared: a sample."""
+    campaigns_stale: int = 0
+    """Those of them that went through a campaign after the mirror read them: it does not claim to know."""
     differences: list[Difference] = field(default_factory=list)
     repaired: int = 0
 
@@ -46,17 +56,28 @@ class Plan:
     """What a comparison will read, before it reads it."""
 
     spans: list[tuple[datetime, datetime]]
+    pages: int
+    """Pages of leads, for fields that are in no export, and of members."""
+    campaign_leads: int = 0
+    """Leads whose smart campaigns are compared at most, one call each."""
 
     @property
     def calls(self) -> int:
         """Calls at the least; each further look at an unfinished job is one more."""
-        return len(self.spans) * CALLS_A_WINDOW
+        return len(self.spans) * CALLS_A_WINDOW + self.pages + self.campaign_leads
 
 
 def plan(feeds: Feeds) -> Plan:
     """Return the windows that hold all leads. Costs three calls, or none where ``mirror.backfill_from`` is set."""
     client = feeds.client.on("verify")
-    return Plan(extract.spans(extract.oldest_lead(feeds, client), feeds.clock.now(), feeds.conf.window_days))
+    spans = extract.spans(extract.oldest_lead(feeds, client), feeds.clock.now(), feeds.conf.window_days)
+    with feeds.database.begin() as transaction:
+        whole = all(f.exportable for f in leads.mirrored_fields(transaction))
+        pages = int(transaction.scalar("pages_of_members") or 0)
+        covered = transaction.row("campaign_coverage")
+        pages += 0 if whole else int(transaction.scalar("pages_of_leads") or 0)
+    sampled = min(feeds.conf.verify_campaign_leads, covered.leads_read if covered else 0)
+    return Plan(spans, pages, sampled)
 
 
 def run(feeds: Feeds, chosen: Plan | None = None, *, repair: bool = False) -> Report:
@@ -83,7 +104,8 @@ def run(feeds: Feeds, chosen: Plan | None = None, *, repair: bool = False) -> Re
             found = leads.compare_staged(transaction, exported, TABLE)
             staging.drop(feeds.database, transaction, TABLE)
         found += _compare_unexported(feeds, client, fields)
-        report.differences = _confirmed(feeds, client, fields, found)
+        report.differences = _confirmed(feeds, client, fields, found) + _compare_members(feeds, report)
+        report.differences += _compare_campaigns(feeds, report)
         counts.update(leads=report.leads, differences=len(report.differences))
         if repair and report.differences:
             _repair(feeds, report)
@@ -143,6 +165,39 @@ def _compare_unexported(feeds: Feeds, client: Client, fields: Sequence[LeadField
     return found
 
 
+def _compare_members(feeds: Feeds, report: Report) -> list[Difference]:
+    found: list[Difference] = []
+    kinds: tuple[Kind, ...] = ("list", "program")
+    for kind in kinds:
+        for container in memberships.due(feeds.database, kind, 0):
+            if feeds.clock.stopping():
+                raise WorkFailed("the comparison was stopped before its end")
+            differing = members.differences(feeds, kind, container, lane="verify")
+            if differing:
+                again = set(members.differences(feeds, kind, container, lane="verify"))
+                differing = [d for d in differing if d in again]
+            found += differing
+            report.containers += 1
+    return found
+
+
+def _compare_campaigns(feeds: Feeds, report: Report) -> list[Difference]:
+    found: list[Difference] = []
+    for lead, read_at in read_campaigns.sample(
+        feeds.database, feeds.conf.verify_campaign_leads, feeds.clock.random()
+    ):
+        if feeds.clock.stopping():
+            raise WorkFailed("the comparison was stopped before its end")
+        differing, stale = campaigns.differences(feeds, lead, read_at, lane="verify")
+        if differing:
+            again, stale = campaigns.differences(feeds, lead, read_at, lane="verify")
+            differing = [d for d in differing if d in again]
+        found += differing
+        report.campaign_leads += 1
+        report.campaigns_stale += stale
+    return found
+
+
 def _confirmed(
     feeds: Feeds, client: Client, fields: Sequence[LeadField], found: Sequence[Difference]
 ) -> list[Difference]:
@@ -157,12 +212,13 @@ def _confirmed(
         with feeds.database.begin() as transaction:
             confirmed += leads.compare_page(transaction, fields, records)
             living = {int(r.id) for r in transaction.rows("lead_living", ids=ids)}
-        confirmed += [leads.Difference(lead, "extra") for lead in sorted(living - there)]
+        confirmed += [Difference(lead, "extra") for lead in sorted(living - there)]
     return confirmed
 
 
 def _repair(feeds: Feeds, report: Report) -> None:
-    extra = sum(d.kind == "extra" for d in report.differences)
+    of_leads = [d for d in report.differences if d.where == "leads"]
+    extra = sum(d.kind == "extra" for d in of_leads)
     with feeds.database.begin() as transaction:
         row = transaction.row("lead_count")
         living = int(row.living) if row else 0
@@ -171,6 +227,17 @@ def _repair(feeds: Feeds, report: Report) -> None:
                 f"the repair would retire {extra} of {living} leads, more than mirror.retire_at_most allows; look into "
                 "Marketo, then raise that setting for one run if it is right"
             )
-        state.mark_dirty(transaction, sorted({d.lead_id for d in report.differences}), "verify")
+        state.mark_dirty(transaction, sorted({d.lead_id for d in of_leads}), "verify")
     dirty.pull(feeds, lane="verify")
-    report.repaired = len({d.lead_id for d in report.differences})
+    kinds: dict[str, Kind] = {"list": "list", "program": "program"}
+    campaigns.read_again(
+        feeds,
+        sorted({d.lead_id for d in report.differences if d.where.startswith("campaign ")}),
+        lane="verify",
+    )
+    for where in sorted({d.where for d in report.differences} - {"leads"}):
+        kind, _, container = where.partition(" ")
+        if kind not in kinds:
+            continue
+        members.sweep(feeds, kinds[kind], int(container), lane="verify")
+    report.repaired = len(report.differences)

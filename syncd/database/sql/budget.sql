@@ -8,7 +8,7 @@ SELECT
         SELECT FROM pg_locks l
         WHERE l.locktype = 'advisory' AND l.classid = CAST(:kind AS oid) AND l.objid = CAST(replica AS oid) AND l.objsubid = 2 AND l.granted
           AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())))) AS under_way,
-    (SELECT coalesce(sum(calls), 0) FROM api_usage
+    (SELECT coalesce(sum(calls), 0) FROM api_spending
         WHERE day = (clock_timestamp() AT TIME ZONE 'America/Chicago')::date)::bigint AS today,
     (SELECT extract(epoch FROM p.until - clock_timestamp())::float FROM quota_pause p
         WHERE p.what = 'calls' AND p.until > clock_timestamp()) AS paused_for
@@ -18,8 +18,8 @@ FROM api_call;
 -- Lend one call, and charge it to the day.
 WITH day AS (SELECT (clock_timestamp() AT TIME ZONE 'America/Chicago')::date AS today),
 charged AS (
-    INSERT INTO api_usage (day, lane, endpoint, calls) SELECT today, :lane, :endpoint, 1 FROM day
-    ON CONFLICT (day, lane, endpoint) DO UPDATE SET calls = api_usage.calls + 1
+    INSERT INTO api_spending (day, lane, endpoint, calls) SELECT today, :lane, :endpoint, 1 FROM day
+    ON CONFLICT (day, lane, endpoint) DO UPDATE SET calls = api_spending.calls + 1
 )
 INSERT INTO api_call (lane, endpoint, day, expires_at, replica)
 SELECT :lane, :endpoint, today, clock_timestamp() + :holds_for * interval '1 second', CAST(:replica AS bigint) FROM day
@@ -31,7 +31,7 @@ UPDATE api_call SET finished_at = clock_timestamp() WHERE id = :id RETURNING lan
 
 -- name: call_correct
 -- Marketo does not charge calls that failed as a whole, and failures are counted.
-UPDATE api_usage SET calls = calls - CAST(:uncharged AS integer), errors = errors + 1
+UPDATE api_spending SET calls = calls - CAST(:uncharged AS integer), errors = errors + 1
 WHERE day = :day AND lane = :lane AND endpoint = :endpoint;
 
 -- name: call_prune
@@ -41,5 +41,5 @@ WHERE started_at < clock_timestamp() - interval '1 minute' AND (finished_at IS N
 
 -- name: usage_today
 -- Spending of Marketo's present day.
-SELECT lane, endpoint, calls, errors FROM api_usage
+SELECT lane, endpoint, calls, errors FROM api_spending
 WHERE day = (now() AT TIME ZONE 'America/Chicago')::date ORDER BY lane, endpoint;

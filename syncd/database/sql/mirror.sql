@@ -50,6 +50,13 @@ ON CONFLICT (id) DO UPDATE SET
     _deleted_at = coalesce(l._deleted_at, now()), _synced_at = now(), _merged_into_id = coalesce(EXCLUDED._merged_into_id, l._merged_into_id)
 WHERE l._deleted_at IS NULL OR l._merged_into_id IS DISTINCT FROM coalesce(EXCLUDED._merged_into_id, l._merged_into_id);
 
+-- name: lead_rechain
+-- Losers of losers point to the last winner.
+UPDATE lead l SET _merged_into_id = w._merged_into_id, _synced_at = now()
+FROM lead w
+WHERE l._merged_into_id = ANY(:winners_and_losers) AND w.id = l._merged_into_id AND w._merged_into_id IS NOT NULL
+  AND w._merged_into_id <> l.id;
+
 -- name: changes_unseen
 -- The leads of which the mirror does not show one of these changes. Booleans are spelt True there, true here.
 SELECT DISTINCT c.lead_id

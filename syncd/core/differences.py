@@ -1,0 +1,18 @@
+"""What a comparison of the mirror with Marketo finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A lead, or a membership of one, that is not the same on both sides."""
+
+    lead_id: int
+    kind: Literal["missing", "extra", "changed"]
+    """missing: not in the mirror. extra: in the mirror alone."""
+    fields: tuple[str, ...] = ()
+    where: str = "leads"
+    """leads, or the list or program that it is about, such as "list 1001"."""

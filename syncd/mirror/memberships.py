@@ -1,0 +1,232 @@
+"""Feeds: who is on which static list, and who is in which program.
+
+Full sweeps at long intervals, 300 members a call, swapped in at once when all pages are read; the
+activities of ``changes`` in between. The log is read again from where it stood when a sweep began, so
+that nothing that happened during the sweep is lost: applying an event twice changes nothing.
+https://experienceleague.adobe.com/en/docs/marketo-developer/marketo/rest/lead-database/list-membership
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from syncd import log
+from syncd.database import memberships, state
+from syncd.errors import Refused
+from syncd.marketo.shapes import moment
+from syncd.mirror import assets, changes
+from syncd.mirror.runs import recorded
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from syncd.core.budget import Lane
+    from syncd.core.differences import Difference
+    from syncd.database.memberships import Kind
+    from syncd.mirror.runs import Feeds
+
+LISTS, PROGRAMS, MEMBERS = "lists", "programs", "members"
+CALL = 300
+NO_SUCH_OBJECT, NO_SUCH_FIELD, TOO_MANY = "1013", "1006", "1003"
+MEMBER_FIELDS = (
+    "leadId", "statusName", "reachedSuccess", "acquiredBy", "membershipDate", "isExhausted", "nurtureCadence", "trackName",
+    "updatedAt",
+)  # fmt: skip
+REACHED_AT = "reachedSuccessDate"
+NOT_KEPT = frozenset({"seq", "program", "programId", "createdAt"})
+"""What a member's fields tell that the mirror has elsewhere."""
+
+
+def pull_lists(feeds: Feeds, *, full: bool = False) -> Counter[str]:
+    """Bring partitions, static lists and their members up to date.
+
+    The members of a list are read when they never were, or ``mirror.sweep_hours`` ago. full: now.
+    """
+    with recorded(feeds, LISTS) as counts:
+        assets.put_lists(feeds, counts)
+        _sweep_due(feeds, "list", counts, full=full)
+    return counts
+
+
+def pull_programs(feeds: Feeds, *, full: bool = False) -> Counter[str]:
+    """Bring programs, the statuses and fields of members, and members up to date; see ``pull_lists``."""
+    with recorded(feeds, PROGRAMS) as counts:
+        assets.put_programs(feeds, counts)
+        if memberships.due(feeds.database, "program", _age(feeds, full=full)):
+            assets.put_program_details(feeds, counts)
+        _sweep_due(feeds, "program", counts, full=full)
+    return counts
+
+
+def pull_members(feeds: Feeds) -> Counter[str]:
+    """Read the program memberships that changed: 300 leads of one program a call."""
+    with recorded(feeds, MEMBERS, alone=False) as counts:
+        client = feeds.client.on("memberships")
+        while not feeds.clock.stopping():
+            program, ids, marks = memberships.next_members(feeds.database, CALL)
+            if program is None:
+                break
+            fields = _fields(feeds)
+            try:
+                found = client.program_members(program, ids, fields)
+            except Refused as problem:
+                if problem.code == NO_SUCH_FIELD and not counts["fields_asked"]:
+                    # One was hidden or renamed since they were last asked for.
+                    assets.put_program_details(feeds, counts)
+                    counts["fields_asked"] += 1
+                    continue
+                if problem.code != NO_SUCH_OBJECT:
+                    raise
+                found = []
+            with feeds.database.begin() as transaction:
+                memberships.put_members(transaction, program, (ids, marks), _members(found, fields))
+            counts["read"] += len(ids)
+    return counts
+
+
+def differences(feeds: Feeds, kind: Kind, container: int, *, lane: Lane) -> list[Difference]:
+    """Read all members of a list or program and return what differs in the mirror."""
+    sweep = _read_all(feeds, kind, container, lane)
+    with feeds.database.begin() as transaction:
+        return memberships.compare(transaction, kind, container, sweep)
+
+
+def sweep(feeds: Feeds, kind: Kind, container: int, *, lane: Lane = "memberships") -> int:
+    """Read all members of a list or program and swap them in; return how many rows differed."""
+    changes.start(feeds)
+    token = state.cursor(feeds.database, changes.ACTIVITIES)
+    number = _read_all(feeds, kind, container, lane)
+    with feeds.database.begin() as transaction:
+        changed = memberships.swap(transaction, kind, container, number)
+        if token is not None:
+            state.move_cursor(transaction, changes.ACTIVITIES, token)
+    return changed
+
+
+def _sweep_due(feeds: Feeds, kind: Kind, counts: Counter[str], *, full: bool) -> None:
+    due = memberships.due(feeds.database, kind, _age(feeds, full=full))
+    for done, container in enumerate(due):
+        if feeds.clock.stopping():
+            return
+        counts["members_changed"] += sweep(feeds, kind, container)
+        counts["swept"] += 1
+        feeds.progress(f"members of {kind}s", done + 1, len(due))
+
+
+def _age(feeds: Feeds, *, full: bool) -> float:
+    return 0 if full else feeds.conf.sweep_hours * 3600
+
+
+def _fields(feeds: Feeds) -> list[str]:
+    """Return the fields to ask of members: all that there are."""
+    further = set(memberships.member_fields(feeds.database)) - {*MEMBER_FIELDS, *NOT_KEPT}
+    return [*MEMBER_FIELDS, *sorted(further)]
+
+
+def _read_all(feeds: Feeds, kind: Kind, container: int, lane: Lane) -> int:
+    number = memberships.start_sweep(feeds.database)
+    try:
+        for page in _pages(feeds, kind, container, lane):
+            program = container if kind == "program" else None
+            memberships.keep_page(feeds.database, number, page, program=program)
+    except Refused as problem:
+        # The list or program was deleted in between: it has no members.
+        if problem.code != NO_SUCH_OBJECT:
+            memberships.forget_sweep(feeds.database, number)
+            raise
+    except BaseException:
+        memberships.forget_sweep(feeds.database, number)
+        raise
+    return number
+
+
+def _pages(feeds: Feeds, kind: Kind, container: int, lane: Lane) -> Iterator[Sequence[dict[str, Any]]]:
+    client = feeds.client.on(lane)
+    if kind == "list":
+        leads = ({"lead_id": lead["id"]} for lead in client.leads_by_list(container, ["id"]))
+        yield from _batches(leads)
+        return
+    fields = _fields(feeds)
+    if len(fields) > len(MEMBER_FIELDS):
+        pages = client.members_of_program(container, fields)
+        try:
+            first = next(pages, [])
+        except Refused as problem:
+            if problem.code != TOO_MANY:
+                raise
+            log.get("mirror").info(
+                "a program is read without its members' own fields; those are read member by member",
+                program=container,
+                error=str(problem),
+            )
+        else:
+            yield _members(first, fields)
+            for members in pages:
+                yield _members(members, fields)
+            return
+    for leads_of_page in client.leads_by_program(container, ["id"]):
+        yield [_swept(lead) for lead in leads_of_page]
+
+
+def _batches(items: Iterable[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]:
+    left = iter(items)
+    while page := list(islice(left, CALL)):
+        yield page
+
+
+def _swept(lead: dict[str, Any]) -> dict[str, Any]:
+    member = lead["membership"]
+    return {
+        "lead_id": lead["id"],
+        "status": member.get("progressionStatus"),
+        "status_type": member.get("progressionStatusType"),
+        "acquired_by": member.get("acquiredBy"),
+        "reached_success": member.get("reachedSuccess"),
+        "is_exhausted": member.get("isExhausted"),
+        "stream": member.get("stream"),
+        "nurture_cadence": member.get("nurtureCadence"),
+        "membership_date": member.get("membershipDate"),
+        "updated_at": member.get("updatedAt"),
+    }
+
+
+def _members(items: Sequence[dict[str, Any]], fields: Sequence[str]) -> list[dict[str, Any]]:
+    """Return members as rows; where their further fields were not asked for, ``custom`` is None."""
+    asked = len(fields) > len(MEMBER_FIELDS)
+    return [_member(item, asked=asked) for item in items]
+
+
+def _member(item: dict[str, Any], *, asked: bool) -> dict[str, Any]:
+    row = {
+        "lead_id": item["leadId"],
+        "status": item.get("statusName"),
+        "acquired_by": item.get("acquiredBy"),
+        "reached_success": item.get("reachedSuccess"),
+        "is_exhausted": item.get("isExhausted"),
+        "stream": item.get("trackName"),
+        "nurture_cadence": item.get("nurtureCadence"),
+        "membership_date": item.get("membershipDate"),
+        "updated_at": item.get("updatedAt"),
+    }
+    if not asked:
+        return row
+    custom = {
+        name: value
+        for name, value in item.items()
+        if value is not None and name not in MEMBER_FIELDS and name not in NOT_KEPT
+    }
+    reached = _moment(custom.get(REACHED_AT))
+    if reached is not None:
+        custom.pop(REACHED_AT)
+    return row | {"reached_success_at": reached, "custom": custom}
+
+
+def _moment(value: Any) -> datetime | None:
+    """Read a time; None where there is none, or it can't be read: then it stays among the custom fields."""
+    try:
+        return moment(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
