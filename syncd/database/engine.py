@@ -85,7 +85,9 @@ class Transaction:
         """Run a named statement and return the first value of its first row."""
         return self._execute(name, values).scalar()
 
-    def composed(self, statement: sql.Composed, values: dict[str, Any] | None = None) -> psycopg.Cursor[Any]:
+    def composed(
+        self, statement: sql.Composed | sql.SQL, values: dict[str, Any] | None = None
+    ) -> psycopg.Cursor[Any]:
         """Run a statement that one of this room's builders made; its parameters are psycopg's."""
         return self.raw.execute(statement, values)
 
@@ -123,7 +125,7 @@ class Database:
         self._conninfo = _conninfo(conf.url.get_secret_value())
         # A lock is of use only where the statements after it see what others did before.
         self._options = (
-            f"-csearch_path={conf.mirror_schema},{conf.machinery_schema} -ctimezone=UTC "
+            f"-csearch_path={conf.mirror_schema},{conf.machinery_schema} -ctimezone=UTC -cdatestyle=ISO "
             r"-cdefault_transaction_isolation=read\ committed "
             # The server notices within a minute that this machine is gone, and lets go of its locks.
             "-ctcp_keepalives_idle=30 -ctcp_keepalives_interval=10 -ctcp_keepalives_count=3"

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from psycopg import sql
 
@@ -17,6 +18,7 @@ from syncd import log, metrics
 from syncd.core.differences import Difference
 from syncd.core.fields import FieldFacts, LeadField, column_type
 from syncd.database import memberships
+from syncd.database.casting import name_of, names_of, typed
 from syncd.database.documents import document
 
 if TYPE_CHECKING:
@@ -25,17 +27,6 @@ if TYPE_CHECKING:
 
     from syncd.database.engine import Transaction
 
-# Written out, since PostgreSQL's own readers take more than Marketo sends: "yesterday", "infinity", "0x1F", "on".
-_WHOLE = r"^[+-]?\d{1,19}$"
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
-_FORMS: dict[str, str] = {
-    "bigint": _WHOLE,
-    "numeric": _NUMBER,
-    "double precision": _NUMBER,
-    "boolean": r"^(?:[Tt]rue|[Ff]alse|TRUE|FALSE|0|1)$",
-    "date": r"^\d{4}-\d\d-\d\d$",
-    "timestamptz": r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?$",
-}
 UNPARSED_NAMED = 20
 LONGEST_CHAIN = 50
 
@@ -67,15 +58,32 @@ def upsert_page(
     """
     if not records:
         return Written(0, 0)
-    return _upsert(transaction, fields, _page(fields), touch=touch, older_than=None, page=document(records))
+    return _upsert(transaction, _upsert_page(tuple(fields), touch=touch), page=document(records))
 
 
 def upsert_staged(
-    transaction: Transaction, fields: Sequence[LeadField], table: str, *, exported_at: datetime
+    transaction: Transaction,
+    fields: Sequence[LeadField],
+    table: str,
+    *,
+    exported_at: datetime,
+    pages: tuple[int, int] | None = None,
+    unique: bool = False,
 ) -> Written:
-    """Write the leads of a loaded bulk file, except those whose row is newer than the export."""
-    source = sql.Identifier(table)
-    return _upsert(transaction, fields, source, touch=False, older_than=exported_at, page=None)
+    """Write the leads of a loaded bulk file, except those whose row is newer than the export.
+
+    pages: a part of the table, from one of PostgreSQL's pages up to another.
+    unique: no id comes twice there; raises psycopg's CardinalityViolation where one does.
+    """
+    source: sql.Composable = sql.Identifier(table)
+    if pages is not None:
+        source = sql.SQL("(SELECT * FROM {} WHERE ctid >= {}::tid AND ctid < {}::tid)").format(
+            source, *(sql.Literal(f"({page},0)") for page in pages)
+        )
+    statement = _upsert_statement(
+        fields, source, "l._synced_at < %(older_than)s AND {differs}", unique=unique
+    )
+    return _upsert(transaction, statement, older_than=exported_at)
 
 
 def apply_changes(
@@ -135,8 +143,7 @@ def retire(transaction: Transaction, leads: Sequence[tuple[int, int | None]]) ->
 
 def compare_staged(transaction: Transaction, fields: Sequence[LeadField], table: str) -> list[Difference]:
     """Compare a table of loaded bulk files with the whole mirror, field by field."""
-    typed = _typed(fields, sql.Identifier(table))
-    found = _differing(transaction, fields, typed, None)
+    found = _differing(transaction, fields, typed(fields, sql.Identifier(table)), None)
     extra = transaction.composed(
         sql.SQL(
             "SELECT l.id FROM lead l WHERE l._deleted_at IS NULL AND NOT EXISTS (SELECT FROM {} s WHERE s.id = l.id::text) "
@@ -150,9 +157,7 @@ def compare_page(
     transaction: Transaction, fields: Sequence[LeadField], records: Sequence[dict[str, Any]]
 ) -> list[Difference]:
     """Compare leads as a page of the API holds them with their rows."""
-    return (
-        _differing(transaction, fields, _typed(fields, _page(fields)), document(records)) if records else []
-    )
+    return _differing(transaction, fields, typed(fields, _page(fields)), document(records)) if records else []
 
 
 def mark_staged_dirty(transaction: Transaction, table: str, reason: str) -> int:
@@ -167,12 +172,12 @@ def mark_staged_dirty(transaction: Transaction, table: str, reason: str) -> int:
 
 
 def _differing(
-    transaction: Transaction, fields: Sequence[LeadField], typed: sql.Composable, page: str | None
+    transaction: Transaction, fields: Sequence[LeadField], table: sql.Composable, page: str | None
 ) -> list[Difference]:
     others = [field for field in fields if field.name != "id"]
     pairs = [(sql.Identifier("l", f.column), sql.Identifier("t", f.column)) for f in others]
     named = sql.SQL(", ").join(
-        sql.SQL("CASE WHEN {} IS DISTINCT FROM {} THEN {} END").format(mine, theirs, _name(f))
+        sql.SQL("CASE WHEN {} IS DISTINCT FROM {} THEN {} END").format(mine, theirs, name_of(f))
         for (mine, theirs), f in zip(pairs, others, strict=True)
     )
     rows = transaction.composed(
@@ -185,9 +190,9 @@ def _differing(
             # Only what concerns the fields that are compared.
             kept=sql.SQL(
                 "(SELECT jsonb_object_agg(u.key, u.value) FROM jsonb_each(l._unparsed) u WHERE u.key = ANY({}::text[]))"
-            ).format(_names(others)),
+            ).format(names_of(others)),
             named=named,
-            typed=typed,
+            typed=table,
             mine=sql.SQL(", ").join(p[0] for p in pairs),
             theirs=sql.SQL(", ").join(p[1] for p in pairs),
         ),
@@ -203,53 +208,11 @@ def _differing(
 
 def _upsert(
     transaction: Transaction,
-    fields: Sequence[LeadField],
-    source: sql.Composable,
+    statement: sql.SQL,
     *,
-    touch: bool,
-    older_than: datetime | None,
-    page: str | None,
+    older_than: datetime | None = None,
+    page: str | None = None,
 ) -> Written:
-    others = [field for field in fields if field.name != "id"]
-    columns = [sql.Identifier(f.column) for f in others]
-    names = _names(others)
-    unparsed = sql.SQL(
-        "nullif((coalesce(l._unparsed, '{{}}') - {names}::text[]) || coalesce(EXCLUDED._unparsed, '{{}}'), '{{}}')"
-    ).format(names=names)
-    mine = [sql.Identifier("l", f.column) for f in others]
-    theirs = [sql.Identifier("excluded", f.column) for f in others]
-    differs = sql.SQL(
-        "({mine}, l._deleted_at, l._unparsed) IS DISTINCT FROM ({theirs}, NULL::timestamptz, {unparsed})"
-    ).format(
-        mine=sql.SQL(", ").join([sql.Identifier("l", "id"), *mine]),
-        theirs=sql.SQL(", ").join([sql.Identifier("excluded", "id"), *theirs]),
-        unparsed=unparsed,
-    )
-    condition = sql.SQL("true") if touch else differs
-    if older_than is not None:
-        condition = sql.SQL("l._synced_at < %(older_than)s AND {}").format(differs)
-    statement = sql.SQL(
-        "WITH w AS (INSERT INTO lead AS l ({into}) SELECT {names} FROM ({typed}) t ORDER BY t.id "
-        "ON CONFLICT (id) DO UPDATE SET {sets} WHERE {condition} RETURNING l.id, l._unparsed) "
-        "SELECT count(*), count(*) FILTER (WHERE _unparsed IS NOT NULL), "
-        "(SELECT jsonb_agg(jsonb_build_array(s.id, (SELECT jsonb_agg(k) FROM jsonb_object_keys(s._unparsed) k))) "
-        "FROM (SELECT id, _unparsed FROM w WHERE _unparsed IS NOT NULL ORDER BY id LIMIT {named}) s) FROM w"
-    ).format(
-        into=sql.SQL(", ").join([sql.Identifier("id"), *columns, sql.Identifier("_unparsed")]),
-        names=sql.SQL(", ").join(
-            [sql.Identifier("t", c) for c in ["id", *(f.column for f in others), "_unparsed"]]
-        ),
-        typed=_typed(fields, source),
-        sets=sql.SQL(", ").join(
-            [sql.SQL("{c} = EXCLUDED.{c}").format(c=c) for c in columns]
-            + [
-                sql.SQL("_unparsed = {}").format(unparsed),
-                sql.SQL("_synced_at = now(), _deleted_at = NULL, _merged_into_id = NULL"),
-            ]
-        ),
-        condition=condition,
-        named=sql.Literal(UNPARSED_NAMED),
-    )
     row = transaction.composed(statement, {"older_than": older_than, "page": page}).fetchone()
     assert row is not None  # noqa: S101 - an aggregate has one row
     written = Written(int(row[0]), int(row[1]))
@@ -263,64 +226,76 @@ def _upsert(
     return written
 
 
-def _names(fields: Iterable[LeadField]) -> sql.Literal:
-    """Return API names as a literal of a statement with parameters, in which a percent sign is doubled."""
-    return sql.Literal([f.name.replace("%", "%%") for f in fields])
+@lru_cache(maxsize=64)
+def _upsert_page(fields: tuple[LeadField, ...], *, touch: bool) -> sql.SQL:
+    """Return the statement for a page; made once for each choice of fields, since a page has but 300 rows."""
+    return _upsert_statement(fields, _page(fields), "true" if touch else "{differs}")
 
 
-def _name(field: LeadField) -> sql.Literal:
-    return sql.Literal(field.name.replace("%", "%%"))
+def _upsert_statement(
+    fields: Sequence[LeadField], source: sql.Composable, condition: LiteralString, *, unique: bool = False
+) -> sql.SQL:
+    others = [field for field in fields if field.name != "id"]
+    columns = [sql.Identifier(f.column) for f in others]
+    statement = sql.SQL(
+        "WITH w AS (INSERT INTO lead AS l ({into}) SELECT {names} FROM ({typed}) t {unless_same} ORDER BY t.id "
+        "ON CONFLICT (id) DO UPDATE SET {sets} WHERE {condition} RETURNING l.id, l._unparsed) "
+        "SELECT count(*), count(*) FILTER (WHERE _unparsed IS NOT NULL), "
+        "(SELECT jsonb_agg(jsonb_build_array(s.id, (SELECT jsonb_agg(k) FROM jsonb_object_keys(s._unparsed) k))) "
+        "FROM (SELECT id, _unparsed FROM w WHERE _unparsed IS NOT NULL ORDER BY id LIMIT {named}) s) FROM w"
+    ).format(
+        into=sql.SQL(", ").join([sql.Identifier("id"), *columns, sql.Identifier("_unparsed")]),
+        names=sql.SQL(", ").join(
+            [sql.Identifier("t", c) for c in ["id", *(f.column for f in others), "_unparsed"]]
+        ),
+        typed=typed(fields, source, unique=unique),
+        # ON CONFLICT locks even a row that it then leaves as it is, and a lock is a write: such rows stay out of it.
+        # OFFSET 0: by the index, however many rows the planner expects.
+        unless_same=sql.SQL(
+            "LEFT JOIN LATERAL (SELECT * FROM lead WHERE id = t.id OFFSET 0) l ON true WHERE l.id IS NULL OR ({})"
+        ).format(sql.SQL(condition).format(differs=_differs(others, "t")))
+        if "differs" in condition
+        else sql.SQL(""),
+        sets=sql.SQL(", ").join(
+            [sql.SQL("{c} = EXCLUDED.{c}").format(c=c) for c in columns]
+            + [
+                sql.SQL("_unparsed = {}").format(_kept_unparsed(others, "excluded")),
+                sql.SQL("_synced_at = now(), _deleted_at = NULL, _merged_into_id = NULL"),
+            ]
+        ),
+        condition=sql.SQL(condition).format(differs=_differs(others, "excluded")),
+        named=sql.Literal(UNPARSED_NAMED),
+    )
+    return sql.SQL(statement.as_string(None))
+
+
+def _differs(others: Sequence[LeadField], theirs: str) -> sql.Composed:
+    """Return whether a row (l) is not what it should be."""
+    return sql.SQL(
+        "({mine}, l._deleted_at, l._unparsed) IS DISTINCT FROM ({theirs}, NULL::timestamptz, {unparsed})"
+    ).format(
+        mine=sql.SQL(", ").join([sql.Identifier("l", c) for c in ["id", *(f.column for f in others)]]),
+        theirs=sql.SQL(", ").join([sql.Identifier(theirs, c) for c in ["id", *(f.column for f in others)]]),
+        unparsed=_kept_unparsed(others, theirs),
+    )
+
+
+def _kept_unparsed(others: Sequence[LeadField], theirs: str) -> sql.Composed:
+    """Return what does not fit by now: of these fields what they say, of all others what the row (l) says."""
+    return sql.SQL(
+        "nullif((coalesce(l._unparsed, '{{}}') - {names}::text[]) || coalesce({theirs}, '{{}}'), '{{}}')"
+    ).format(names=names_of(others), theirs=sql.Identifier(theirs, "_unparsed"))
 
 
 def _page(fields: Sequence[LeadField]) -> sql.Composable:
     """Return a JSON page as a table of text."""
     others = [field for field in fields if field.name != "id"]
     columns = [
-        sql.SQL("e ->> {} AS {}").format(_name(f), sql.Identifier(f"c{n}")) for n, f in enumerate(others)
+        sql.SQL("e ->> {} AS {}").format(name_of(f), sql.Identifier(f"c{n}")) for n, f in enumerate(others)
     ]
     return sql.SQL("(SELECT {} FROM jsonb_array_elements(%(page)s::jsonb) e)").format(
         sql.SQL(", ").join([sql.SQL("e ->> 'id' AS id"), *columns])
     )
-
-
-def _typed(fields: Sequence[LeadField], source: sql.Composable) -> sql.Composable:
-    """Return the source with one typed column a field, one row a lead, and what did not fit."""
-    others = [(f, sql.Identifier("s", f"c{n}")) for n, f in enumerate(f for f in fields if f.name != "id")]
-    values = [sql.SQL("{} AS {}").format(_value(f, text), sql.Identifier(f.column)) for f, text in others]
-    unparsed = _unparsed([(f, text) for f, text in others if f.column_type != "text"])
-    return sql.SQL(
-        "SELECT DISTINCT ON (s.id::bigint) {} FROM {} s WHERE s.id IS NOT NULL ORDER BY s.id::bigint"
-    ).format(sql.SQL(", ").join([sql.SQL("s.id::bigint AS id"), *values, unparsed]), source)
-
-
-def _fits(field: LeadField, text: sql.Composable) -> sql.Composable:
-    kind = field.column_type
-    return sql.SQL("({t} ~ {form} AND pg_input_is_valid({t}, {kind}))").format(
-        t=text, form=sql.Literal(_FORMS[kind]), kind=sql.Literal(kind)
-    )
-
-
-def _value(field: LeadField, text: sql.Composable) -> sql.Composable:
-    kind = field.column_type
-    if kind == "text":
-        return sql.SQL("nullif({}, '')").format(text)
-    cast = sql.SQL("CASE WHEN {} THEN {}::{} END").format(_fits(field, text), text, sql.SQL(kind))
-    # Marketo's two ways of reading disagree about a boolean that was never set: null or false. It is false.
-    return sql.SQL("coalesce({}, false)").format(cast) if kind == "boolean" else cast
-
-
-def _unparsed(typed: Sequence[tuple[LeadField, sql.Composable]]) -> sql.Composable:
-    if not typed:
-        return sql.SQL("NULL::jsonb AS _unparsed")
-    wrong = [sql.SQL("({} <> '' AND NOT {})").format(text, _fits(f, text)) for f, text in typed]
-    pairs = [
-        sql.SQL("({}, CASE WHEN {} THEN {} END)").format(_name(f), bad, text)
-        for (f, text), bad in zip(typed, wrong, strict=True)
-    ]
-    return sql.SQL(
-        "CASE WHEN {any} THEN (SELECT jsonb_object_agg(v.n, v.t) FROM (VALUES {pairs}) v (n, t) WHERE v.t IS NOT NULL) "
-        "END AS _unparsed"
-    ).format(any=sql.SQL(" OR ").join(wrong), pairs=sql.SQL(", ").join(pairs))
 
 
 def add_columns(transaction: Transaction, fields: Sequence[tuple[str, FieldFacts]]) -> None:

@@ -12,6 +12,7 @@ from syncd import metrics
 from syncd.core.csv import RecordCutter
 from syncd.core.fields import FieldFacts
 from syncd.database import leads, staging, state
+from syncd.database.engine import Transaction
 from tests.database.desk import STANDARD, Desk
 
 TYPES = {
@@ -593,6 +594,41 @@ def test_a_field_that_was_retyped_keeps_its_column_and_its_old_type(typed):
     typed.page([{"id": 2, "integerField": "text by now"}])
     assert typed.lead(1)["integer_field"] == 5
     assert typed.lead(2)["_unparsed"] == {"integerField": "text by now"}
+
+
+WIDE = tuple(FieldFacts(f"wide{n}", f"Wide {n}", tuple(TYPES)[n % len(TYPES)]) for n in range(1_400))
+
+
+def test_very_many_fields_are_cast_and_no_plan_says_anything_twice(desk, monkeypatch):
+    """Where a plan writes a cast out at each place that names its column, a page costs gigabytes."""
+    ratios, run = [], Transaction.composed
+
+    def explained(self: Transaction, statement: Any, values: Any = None) -> Any:
+        text = statement.as_string(self.raw)
+        if text.startswith(("WITH", "SELECT")):
+            plan = self.raw.execute("EXPLAIN (VERBOSE, COSTS off) " + text, values).fetchall()
+            ratios.append(sum(len(line) for (line,) in plan) / max(len(text), 100_000))
+        return run(self, statement, values)
+
+    desk.fields((*STANDARD[:4], *WIDE))
+    values = {"text": "x", "bigint": 5, "numeric": "2.50", "double precision": 1.5, "boolean": True,
+              "date": "2024-02-29", "timestamptz": "2024-02-29T01:02:03Z"}  # fmt: skip
+    records = [
+        {"id": n, "email": f"{n}@b.com"} | {f.name: values[TYPES[f.data_type]] for f in WIDE[::7]}
+        for n in range(1, 11)
+    ]
+    records[2]["wide28"] = "no number"
+    monkeypatch.setattr(Transaction, "composed", explained)
+    assert desk.page(records) == leads.Written(10, 1)
+    fields = stage(desk, records)
+    with desk.database.begin() as transaction:
+        assert leads.compare_page(transaction, fields, records) == []
+        assert leads.compare_staged(transaction, fields, TABLE) == []
+        for unique in (False, True):
+            written = leads.upsert_staged(transaction, fields, TABLE, exported_at=FAR_AHEAD, unique=unique)
+            assert written.rows == 0
+    assert desk.lead(3)["_unparsed"] == {"wide28": "no number"}
+    assert max(ratios) < 4
 
 
 # --- what the feed tells --------------------------------------------------------------------------
