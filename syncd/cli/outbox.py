@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from syncd.cli.shared import context_of
+from syncd.cli.shared import context_of, moment
 from syncd.core.outbox import describe_call
+from syncd.core.story import told
 from syncd.database import outbox as rows
 from syncd.database.engine import Database
 from syncd.errors import ConfigError, WorkFailed
@@ -30,6 +31,11 @@ class Verdict(StrEnum):
 
 Ids = Annotated[list[int], typer.Argument(help="Ids of outbox rows.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Since = Annotated[
+    str | None,
+    typer.Option(help="Only rows from then on: 2026-05-01, 2026-05-01T09:00Z, or 30m, 6h, 2d ago."),
+]
+Until = Annotated[str | None, typer.Option(help="Only rows before then, in the same forms.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -49,16 +55,27 @@ def _database(context: typer.Context) -> Database:
 
 def list_(
     context: typer.Context,
-    status: Annotated[str | None, typer.Option(help="Only rows of this status.")] = None,
+    status: Annotated[
+        list[str] | None, typer.Option(help="Only rows of this status; may be given several times.")
+    ] = None,
     operation: Annotated[str | None, typer.Option(help="Only rows of this operation.")] = None,
     error_code: Annotated[str | None, typer.Option(help="Only rows with this code of Marketo.")] = None,
-    lead: Annotated[int | None, typer.Option(help="Only rows that changed this lead.")] = None,
+    lead: Annotated[int | None, typer.Option(help="Only rows that changed or name this lead.")] = None,
+    since: Since = None,
+    until: Until = None,
     most: Annotated[int, typer.Option("--limit", min=1, help="Rows at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List rows, newest first."""
+    """List rows, newest first; --since and --until go by when they were inserted."""
     found = rows.listed(
-        _database(context), status=status, operation=operation, error_code=error_code, lead_id=lead, most=most
+        _database(context),
+        statuses=status or None,
+        operation=operation,
+        error_code=error_code,
+        lead_id=lead,
+        since=moment(since, "--since"),
+        until=moment(until, "--until"),
+        most=most,
     )
     if as_json:
         typer.echo(_json(found))
@@ -103,53 +120,30 @@ def show(
     elif as_json:
         typer.echo(_json(story))
     else:
-        for line in _told(story):
+        for line in told(story):
             typer.echo(line)
-
-
-def _told(story: dict[str, Any]) -> list[str]:
-    row = story["row"]
-    lines = [
-        f"row {row['id']}: {row['operation']}, {row['status']}",
-        f"  inserted {row['created_at']} by {row['created_by']}",
-        f"  payload {orjson.dumps(row['payload']).decode()}",
-    ]
-    if row["not_before"]:
-        lines.append(f"  not to be sent before {row['not_before']}")
-    if row["expires_at"]:
-        lines.append(f"  not to be sent after {row['expires_at']}")
-    lines += [
-        f"  waits for row {blocker['outbox_id']} ({blocker['status']}), which touches the same lead"
-        for blocker in story["held_back_by"]
-    ]
-    for attempt in story["attempts"]:
-        reason = f": {attempt['error_code']} {attempt['error_message']}" if attempt["error_code"] else ""
-        call = f" in {attempt['duration_ms']} ms" if attempt["duration_ms"] is not None else ""
-        request = f", request {attempt['request_id']}" if attempt["request_id"] else ""
-        lines.append(
-            f"  attempt {attempt['number']} at {attempt['started_at']}: {attempt['outcome']}{call}{request}{reason}"
-        )
-    if row["next_attempt_at"]:
-        lines.append(f"  next attempt at {row['next_attempt_at']}")
-    if row["finished_at"]:
-        lead = f", lead {row['lead_id']}" if row["lead_id"] else ""
-        lines.append(f"  {row['status']} at {row['finished_at']}{lead}")
-    if row["status"] == "uncertain":
-        lines.append(
-            f"  look for it in Marketo, then: syncd outbox resolve {row['id']} --as succeeded|failed|resend"
-        )
-    return lines
 
 
 def retry(
     context: typer.Context,
     numbers: Annotated[list[int] | None, typer.Argument(help="Ids of outbox rows.")] = None,
     error_code: Annotated[str | None, typer.Option(help="All failed rows with this code of Marketo.")] = None,
+    since: Since = None,
+    until: Until = None,
 ) -> None:
-    """Queue failed, expired or cancelled rows again; waiting ones that are named go at once."""
-    if not numbers and error_code is None:
-        raise ConfigError("outbox retry: name the rows by id, or give --error-code")
-    done = rows.retry(_database(context), ids=numbers or None, error_code=error_code)
+    """Queue failed, expired or cancelled rows again; waiting ones that are named go at once.
+
+    Without ids: all rows that failed with a code, or between two times, or both.
+    """
+    if not numbers and error_code is None and since is None and until is None:
+        raise ConfigError("outbox retry: name the rows by id, or give --error-code, --since or --until")
+    done = rows.retry(
+        _database(context),
+        ids=numbers or None,
+        error_code=error_code,
+        since=moment(since, "--since"),
+        until=moment(until, "--until"),
+    )
     _say(done, numbers, "queued again", "only failed, expired, cancelled and retrying rows can be")
 
 

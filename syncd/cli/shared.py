@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import typer
@@ -13,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from syncd import log, settings, wiring
+from syncd.errors import ConfigError
 from syncd.mirror.runs import no_progress
 
 if TYPE_CHECKING:
@@ -54,6 +57,27 @@ def built(context: typer.Context, *, service: bool = False) -> Iterator[App]:
     """Build everything from the settings, and close it at the end."""
     with wiring.built(context_of(context).settings(service=service)) as app:
         yield app
+
+
+_SPANS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def moment(text: str | None, option: str) -> datetime | None:
+    """Read a time that a person typed: a date, a timestamp (UTC unless it says otherwise), or 30m, 6h, 2d ago.
+
+    Raises ConfigError.
+    """
+    if text is None:
+        return None
+    if span := re.fullmatch(r"(\d{1,6})([mhd])", text.strip()):
+        return datetime.now(UTC) - timedelta(**{_SPANS[span[2]]: int(span[1])})
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ConfigError(
+            f"{option} {text}: it must be a date such as 2026-05-01, a time such as 2026-05-01T09:00Z, or 30m, 6h, 2d"
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def say_error(problem: object, code: int, *, debug: bool) -> int:
@@ -98,4 +122,4 @@ class _Lines:
             typer.echo(f"{what}: {done}" + (f" of {total}" if total is not None else ""), err=True)
 
 
-__all__ = ["Context", "built", "context_of", "no_progress", "progress", "say_error"]
+__all__ = ["Context", "built", "context_of", "moment", "no_progress", "progress", "say_error"]

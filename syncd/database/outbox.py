@@ -184,12 +184,27 @@ def cancel(database: Database, ids: Sequence[int]) -> list[int]:
         return sorted(_ids(ended))
 
 
-def retry(database: Database, *, ids: Sequence[int] | None, error_code: str | None) -> list[int]:
-    """Queue failed, expired and cancelled rows again, and hurry waiting ones that are named; return them."""
+def retry(
+    database: Database,
+    *,
+    ids: Sequence[int] | None,
+    error_code: str | None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[int]:
+    """Queue rows again; return them.
+
+    ids: rows that failed, expired or were cancelled, and rows that wait, which go at once. None: all
+    that failed with this code, or in this time, or both.
+    """
     with database.begin() as transaction:
         transaction.lock(QUEUE_LOCK)
         again = transaction.rows(
-            "outbox_retry", ids=None if ids is None else list(ids), error_code=error_code
+            "outbox_retry",
+            ids=None if ids is None else list(ids),
+            error_code=error_code,
+            since=since,
+            until=until,
         )
         transaction.run("outbox_notify", channel=database.names.channel)
         return sorted(_ids(again))
@@ -210,20 +225,24 @@ def resolve(database: Database, ids: Sequence[int], *, as_status: str, lead_id: 
 def listed(
     database: Database,
     *,
-    status: str | None,
-    operation: str | None,
-    error_code: str | None,
-    lead_id: int | None,
     most: int,
+    statuses: Sequence[str] | None = None,
+    operation: str | None = None,
+    error_code: str | None = None,
+    lead_id: int | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> list[dict[str, Any]]:
-    """Return rows for a person, newest first."""
+    """Return rows for a person, newest first; since, until: when they were inserted."""
     with database.begin() as transaction:
         found = transaction.rows(
             "outbox_list",
-            status=status,
+            statuses=None if statuses is None else list(statuses),
             operation=operation,
             error_code=error_code,
             lead_id=lead_id,
+            since=since,
+            until=until,
             most=most,
         )
         return [dict(row._mapping) for row in found]  # noqa: SLF001 - SQLAlchemy's documented name

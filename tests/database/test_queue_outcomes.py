@@ -1,6 +1,7 @@
 """What becomes of rows that fail, wait, expire, or whose outcome nobody knows; and what a person can do."""
 
 import time
+from datetime import timedelta
 
 import pytest
 
@@ -271,6 +272,35 @@ def test_all_rows_of_one_error_can_be_tried_again_together(desk):
     )
     assert outbox.retry(desk.database, ids=None, error_code="1003") == [rows[0], rows[2]]
     assert desk.send_all() == [[rows[0], rows[2]]]
+
+
+def test_rows_that_failed_in_a_time_can_be_tried_again_together(desk):
+    rows = [desk.email(f"{n}@b.com") for n in range(4)]
+    desk.settle(desk.claim(), "failed", error_code="1003")
+    for days, number in enumerate(rows):
+        desk.run("UPDATE outbox SET finished_at = now() - %s * interval '1 day' WHERE id = %s", days, number)
+    outbox.cancel(desk.database, [desk.email("c@b.com")])
+    now = desk.value("SELECT now()")
+    since, until = now - timedelta(days=2.5), now - timedelta(days=0.5)
+    assert outbox.retry(desk.database, ids=None, error_code="1008", since=since, until=until) == []
+    assert outbox.retry(desk.database, ids=None, error_code=None, since=since, until=until) == rows[1:3]
+    assert outbox.retry(desk.database, ids=None, error_code="1003", since=until) == rows[:1]
+
+
+def test_rows_are_listed_by_state_lead_and_time(desk):
+    desk.mirror((42, "a@b.com"))
+    named, other = desk.lead_id(42), desk.email("c@b.com")
+    assert desk.claimed() == [named]
+    known = desk.email("a@b.com")
+
+    def ids(**choice):
+        return [row["id"] for row in outbox.listed(desk.database, most=10, **choice)]
+
+    assert ids() == [known, other, named]
+    assert ids(lead_id=42) == [named]
+    assert ids(statuses=["pending", "succeeded"], operation="create_or_update") == [known, other]
+    now = desk.value("SELECT now()")
+    assert ids(since=now + timedelta(minutes=1)) == ids(until=now - timedelta(minutes=1)) == []
 
 
 def test_what_succeeded_or_expired_for_good_is_not_tried_again(desk):

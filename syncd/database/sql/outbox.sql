@@ -253,14 +253,17 @@ SELECT
 FROM outbox WHERE finished_at IS NULL;
 
 -- name: outbox_list
--- Rows for a person, newest first.
+-- Rows for a person, newest first; a lead's rows are those that changed it and those that name it.
 SELECT o.id, o.operation, o.status, o.lead_id, o.error_code, o.error_message, o.attempts, o.next_attempt_at, o.created_at,
     o.created_by, o.finished_at
 FROM outbox o
-WHERE (CAST(:status AS text) IS NULL OR o.status = :status)
+WHERE (CAST(:statuses AS text[]) IS NULL OR o.status = ANY(:statuses))
   AND (CAST(:operation AS text) IS NULL OR o.operation = :operation)
   AND (CAST(:error_code AS text) IS NULL OR o.error_code = :error_code)
-  AND (CAST(:lead_id AS bigint) IS NULL OR o.lead_id = :lead_id)
+  AND (CAST(:lead_id AS bigint) IS NULL OR o.lead_id = :lead_id OR o.payload ->> 'id' = CAST(:lead_id AS text)
+    OR EXISTS (SELECT FROM outbox_key k WHERE k.outbox_id = o.id AND k.key = 'lead:' || CAST(:lead_id AS text)))
+  AND (CAST(:since AS timestamptz) IS NULL OR o.created_at >= :since)
+  AND (CAST(:until AS timestamptz) IS NULL OR o.created_at < :until)
 ORDER BY o.id DESC
 LIMIT :most;
 
@@ -286,13 +289,16 @@ ORDER BY other.outbox_id
 LIMIT 5;
 
 -- name: outbox_retry
--- Queue rows again that failed, expired or were cancelled; and rows that wait for their next attempt at once.
+-- Queue rows again: those that are named where they failed, expired or were cancelled, and at once where they wait for their next
+-- attempt; without names all that failed with a code, in a time, or both.
 WITH chosen AS (
     SELECT o.id, o.finished_at IS NOT NULL AS finished FROM outbox o
-    WHERE (CAST(:ids AS bigint[]) IS NULL OR o.id = ANY(:ids))
+    WHERE CASE WHEN CAST(:ids AS bigint[]) IS NULL THEN o.status = 'failed'
+        ELSE o.id = ANY(:ids) AND (o.status IN ('failed', 'expired', 'cancelled') OR o.status = 'retrying'
+            AND EXISTS (SELECT FROM outbox_queue q WHERE q.outbox_id = o.id AND q.state = 'waiting')) END
       AND (CAST(:error_code AS text) IS NULL OR o.error_code = :error_code)
-      AND (o.status IN ('failed', 'expired', 'cancelled') OR o.status = 'retrying' AND CAST(:ids AS bigint[]) IS NOT NULL
-        AND EXISTS (SELECT FROM outbox_queue q WHERE q.outbox_id = o.id AND q.state = 'waiting'))
+      AND (CAST(:since AS timestamptz) IS NULL OR o.finished_at >= :since)
+      AND (CAST(:until AS timestamptz) IS NULL OR o.finished_at < :until)
       AND (o.expires_at IS NULL OR o.expires_at > now())
     FOR UPDATE OF o
 ), queued AS (
