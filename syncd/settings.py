@@ -138,6 +138,9 @@ class Outbox(Section):
 
     workers: int = Field(default=4, ge=1, le=10, description="calls that the outbox may have in flight")
     batch_size: int = Field(default=300, ge=1, le=300, description="records in one call")
+    coalesce: bool = Field(
+        default=True, description="send consecutive upserts or updates of one lead as one record"
+    )
     retry_base_seconds: float = Field(default=2, gt=0, description="upper bound of the first back-off")
     retry_cap_seconds: float = Field(default=900, gt=0, description="upper bound of every back-off")
     retry_at_most: int = Field(

@@ -58,6 +58,8 @@ class ClaimedRow:
     first_sent_at: datetime | None = None
     turned_away: int = 0
     """Earlier attempts of which nothing was executed."""
+    follows: int | None = None
+    """The earlier row with which it shares a record."""
 
 
 @dataclass(frozen=True)

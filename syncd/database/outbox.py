@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
 SORT_AT_ONCE = 3000
 CALL_BYTES = 900_000
+LEAST_OF_A_RUN = 100
+"""So many rows of one lead a call takes at least, where they can share a record and there is room."""
 
 
-def claim(database: Database, *, replica: int, most: int) -> Claim | None:
-    """Claim up to ``most`` rows that one call can carry; None where no row may go now.
+def claim(database: Database, *, replica: int, most: int, coalesce: bool = False) -> Claim | None:
+    """Claim rows that one call can carry, up to ``most`` records; None where no row may go now.
+
+    coalesce: also claim the rows behind them that can share their records.
 
     The claim is committed before this returns: a process that dies later leaves rows in ``sending``,
     which ``orphans`` finds.
@@ -44,10 +48,21 @@ def claim(database: Database, *, replica: int, most: int) -> Claim | None:
             if len(won) < len(candidates):
                 transaction.run("queue_demote", ids=candidates)
             if won:
-                transaction.run("queue_busy", ids=won)
+                behind = _join(transaction, won, claim=number, replica=replica) if coalesce else {}
+                transaction.run("queue_busy", ids=[*won, *behind])
                 rows = transaction.rows("outbox_sending", claim=number)
-                return _claim(number, sorted(rows, key=lambda row: row.id))
+                return _claim(number, sorted(rows, key=lambda row: row.id), behind)
     return None
+
+
+def _join(transaction: Transaction, won: Sequence[int], *, claim: int, replica: int) -> dict[int, int]:
+    """Claim the rows that can share a record with those that were won; return which one each of them follows."""
+    each = max(LEAST_OF_A_RUN, SORT_AT_ONCE // len(won))
+    found = transaction.rows("queue_followers", ids=won, most=SORT_AT_ONCE, each=each, bytes=CALL_BYTES)
+    behind = {int(row.outbox_id): int(row.head) for row in found}
+    if behind:
+        transaction.run("queue_join", ids=list(behind), claim=claim, replica=replica)
+    return behind
 
 
 def _tidy(transaction: Transaction, most: int) -> None:
@@ -272,7 +287,7 @@ def prune(database: Database, *, days: int, most: int = 5000) -> int:
             return total
 
 
-def _claim(number: int, rows: Sequence[Any]) -> Claim:
+def _claim(number: int, rows: Sequence[Any], behind: dict[int, int] | None = None) -> Claim:
     return Claim(
         number,
         Shape.parse(rows[0].shape),
@@ -286,6 +301,7 @@ def _claim(number: int, rows: Sequence[Any]) -> Claim:
                 float(r.age),
                 r.first_sent_at,
                 int(r.turned_away),
+                (behind or {}).get(r.id),
             )
             for r in rows
         ),

@@ -86,7 +86,9 @@ class Drain:
         replica = self._replica()
         if replica is None:
             return False
-        claim = outbox.claim(self._database, replica=replica, most=self._conf.batch_size)
+        claim = outbox.claim(
+            self._database, replica=replica, most=self._conf.batch_size, coalesce=self._conf.coalesce
+        )
         if claim is None:
             return False
         self._wake.set()

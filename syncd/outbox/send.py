@@ -28,6 +28,7 @@ from syncd.core.outbox import (
     deleted_unseen,
     key_of,
 )
+from syncd.core.runs import Run, runs
 from syncd.errors import (
     AuthenticationFailed,
     MarketoError,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     Rows = tuple[ClaimedRow, ...]
 
 NETWORK_MARGIN = 1.0
+FINAL = frozenset({"succeeded", "failed"})
 
 
 class Sender:
@@ -74,7 +76,8 @@ class Sender:
     def carry(self, claim: Claim) -> Iterator[Settlement]:
         """Carry a claim's rows to Marketo; yield what became of them, each row once.
 
-        A batch that is refused as a whole is halved until the culprit stands alone.
+        A batch that is refused as a whole is halved until the culprit stands alone; rows that share a
+        record are parted when it is refused, and go on in their order.
         """
         rows = claim.rows
         if claim.shape.operation == "create_only" and any(row.unknown for row in rows):
@@ -83,49 +86,80 @@ class Sender:
         if claim.shape.operation == "delete":
             unnamed, rows = self._name_by_id(claim.shape, rows)
             yield from unnamed
-        if rows:
-            yield from self._send(claim.shape, rows)
+        lines = [[run] for run in runs(rows)]
+        while lines:
+            again: dict[int, tuple[Run, ...]] = {}
+            stuck: set[int] = set()
+            for settlement in self._send(claim.shape, [line[0] for line in lines], again):
+                stuck |= {v.outbox_id for v in settlement.verdicts if v.status not in FINAL}
+                yield settlement
+            kept: list[list[Run]] = []
+            left: list[list[Run]] = []
+            for line in lines:
+                rest = [*again.get(id(line[0]), ()), *line[1:]]
+                held = any(row.id in stuck for row in line[0].rows)
+                if rest:
+                    (left if held else kept).append(rest)
+            if left:
+                yield Settlement(tuple(_later(row) for line in left for run in line for row in run.rows))
+            lines = kept
 
-    def _send(self, shape: Shape, rows: Rows) -> Iterator[Settlement]:
+    def _send(
+        self, shape: Shape, sent: Sequence[Run], again: dict[int, tuple[Run, ...]]
+    ) -> Iterator[Settlement]:
+        """Send one record a run; again: gets the parts of runs that were refused, by the run's identity."""
         started = self._clock.monotonic()
         deletes = shape.operation == "delete"
         endpoint = endpoints.DELETE_LEADS if deletes else endpoints.SYNC_LEADS
         try:
-            answer = self._call(shape, rows)
+            answer = self._call(shape, sent)
         except Refused as problem:
-            if len(rows) > 1:
-                middle = len(rows) // 2
-                yield from self._send(shape, rows[:middle])
-                yield from self._send(shape, rows[middle:])
+            if len(sent) > 1:
+                middle = len(sent) // 2
+                yield from self._send(shape, sent[:middle], again)
+                yield from self._send(shape, sent[middle:], again)
                 return
-            verdicts = tuple(
-                after_skip(shape, row, code=problem.code, reason=problem.message) for row in rows
-            )
-            yield self._settlement(verdicts, endpoint.name, problem.request_id, started)
+            verdicts = self._part(shape, sent[0], problem.code, problem.message, again)
+            if verdicts:
+                yield self._settlement(tuple(verdicts), endpoint.name, problem.request_id, started)
         except MarketoError as problem:
             took = self._clock.monotonic() - started
-            verdicts = tuple(self.after_error(shape, row, problem, took) for row in rows)
-            yield self._settlement(verdicts, endpoint.name, problem.request_id, started)
+            verdicts = [self.after_error(shape, row, problem, took) for run in sent for row in run.rows]
+            yield self._settlement(tuple(verdicts), endpoint.name, problem.request_id, started)
         else:
-            yield self._answered(shape, rows, answer, endpoint.name, started)
+            yield self._answered(shape, sent, answer, endpoint.name, started, again)
 
-    def _call(self, shape: Shape, rows: Rows) -> WriteAnswer:
+    def _part(
+        self, shape: Shape, run: Run, code: str, message: str, again: dict[int, tuple[Run, ...]]
+    ) -> list[Verdict]:
+        refused, rest = run.parted(shape, code, message)
+        if rest:
+            again[id(run)] = rest
+        return [after_skip(shape, row, code=code, reason=message) for row in refused]
+
+    def _call(self, shape: Shape, sent: Sequence[Run]) -> WriteAnswer:
         if shape.operation == "delete":
-            return self._client.delete_leads([int(row.payload["id"]) for row in rows])
+            return self._client.delete_leads([int(run.record["id"]) for run in sent])
         return self._client.sync_leads(
             action=ACTIONS[shape.operation],
             lookup_field=shape.lookup_field,
             partition_name=shape.partition_name,
-            records=[row.payload for row in rows],
+            records=[run.record for run in sent],
         )
 
     def _answered(
-        self, shape: Shape, rows: Rows, answer: WriteAnswer, endpoint: str, started: float
+        self,
+        shape: Shape,
+        sent: Sequence[Run],
+        answer: WriteAnswer,
+        endpoint: str,
+        started: float,
+        again: dict[int, tuple[Run, ...]],
     ) -> Settlement:
-        pairs = list(zip(rows, answer.items, strict=True))
-        verdicts = tuple(self._verdict(shape, row, item) for row, item in pairs)
-        done = [(row, item.id) for row, item in pairs if not item.skipped and item.id is not None]
-        gone = [int(row.payload["id"]) for row, _ in done] if shape.operation == "delete" else []
+        pairs = list(zip(sent, answer.items, strict=True))
+        verdicts = tuple(v for run, item in pairs for v in self._verdicts(shape, run, item, again))
+        done = [(run.record, item.id) for run, item in pairs if not item.skipped and item.id is not None]
+        gone = [int(record["id"]) for record, _ in done] if shape.operation == "delete" else []
         gone += [
             v.lead_id
             for v in verdicts
@@ -136,25 +170,29 @@ class Sender:
             endpoint,
             answer.request_id,
             self._milliseconds(started),
-            changes=tuple((lead, row.payload) for row, lead in done if shape.operation != "delete"),
+            changes=tuple((lead, record) for record, lead in done if shape.operation != "delete"),
             deleted=tuple(sorted(set(gone))),
         )
 
-    def _verdict(self, shape: Shape, row: ClaimedRow, item: RecordResult) -> Verdict:
+    def _verdicts(
+        self, shape: Shape, run: Run, item: RecordResult, again: dict[int, tuple[Run, ...]]
+    ) -> list[Verdict]:
         if not item.skipped:
-            result = {"id": item.id, "status": item.status}
-            return Verdict(row.id, "succeeded", "succeeded", lead_id=item.id, result=result)
+            return [
+                Verdict(row.id, "succeeded", "succeeded", lead_id=item.id, result=result)
+                for row, result in zip(run.rows, run.results(item.id, item.status), strict=True)
+            ]
         reason = item.reasons[0] if item.reasons else None
         code, words = (reason.code, reason.message) if reason else ("skipped", "Marketo gave no reason")
-        if record_retryable(code):
-            return after_refusal_to_work(
-                row,
-                code=code,
-                reason=words,
-                due_in=self._back_off(row),
-                attempts_at_most=self._conf.retry_at_most,
+        if not record_retryable(code):
+            return self._part(shape, run, code, words, again)
+        due_in = self._back_off(run.rows[0])
+        return [
+            after_refusal_to_work(
+                row, code=code, reason=words, due_in=due_in, attempts_at_most=self._conf.retry_at_most
             )
-        return after_skip(shape, row, code=code, reason=words)
+            for row in run.rows
+        ]
 
     def _back_off(self, row: ClaimedRow) -> float:
         return full_jitter(
@@ -283,6 +321,11 @@ def _moment(text: object) -> datetime | None:
 
 def _since_sent(row: ClaimedRow, moment: datetime) -> bool:
     return row.first_sent_at is not None and moment >= row.first_sent_at
+
+
+def _later(row: ClaimedRow) -> Verdict:
+    """Put a row back in line whose call was not made, because an earlier row of its lead is not finished."""
+    return Verdict(row.id, "not_sent", "pending", unknown=row.unknown)
 
 
 def _not_sent(row: ClaimedRow, problem: QuotaExhausted, due_in: float) -> Verdict:

@@ -1,7 +1,7 @@
 -- name: queue_sort
 -- Look at rows that were inserted since: note their own keys (an index entry has its limit), their shape and when they are due.
 WITH fresh AS (
-    SELECT q.outbox_id, o.operation, o.payload, o.partition_name, o.not_before, o.expires_at, o.created_at,
+    SELECT q.outbox_id, o.operation, o.payload, o.options, o.partition_name, o.not_before, o.expires_at, o.created_at,
         coalesce(o.lookup_field, CASE
             WHEN o.operation IN ('update_only', 'delete') AND o.payload ? 'id' THEN 'id' ELSE 'email' END) AS lookup
     FROM outbox_queue q JOIN outbox o ON o.id = q.outbox_id
@@ -22,6 +22,8 @@ WITH fresh AS (
 UPDATE outbox_queue q
 SET state = 'blocked',
     shape = jsonb_build_array(f.operation, f.lookup, f.partition_name)::text,
+    run = CASE WHEN f.operation IN ('create_or_update', 'update_only') AND NOT f.options ? 'on_failure'
+        THEN hashtextextended(f.lookup || ':' || lower(btrim(f.payload ->> f.lookup)), 0) END,
     bytes = octet_length(f.payload::text) + 2,
     due_at = coalesce(f.not_before, f.created_at),
     expires_at = f.expires_at
@@ -116,6 +118,36 @@ WHERE q.outbox_id = ANY(:ids) AND q.state = 'ready'
     SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.busy AND other.outbox_id <> mine.outbox_id
     WHERE mine.outbox_id = q.outbox_id)
 RETURNING q.outbox_id;
+
+-- name: queue_followers
+-- Rows that can share a record with rows that were just claimed: right behind them on each of their keys, of their run, due, and without a key of their own.
+WITH heads AS (
+    SELECT q.outbox_id AS head, q.run, q.shape, k.key
+    FROM outbox_queue q JOIN outbox_key k ON k.outbox_id = q.outbox_id
+    WHERE q.outbox_id = ANY(:ids) AND q.run IS NOT NULL
+), behind AS (
+    SELECT h.head, b.outbox_id, b.bytes, b.fits AND b.place <= :each AS fits, b.names
+    FROM heads h CROSS JOIN LATERAL (
+        SELECT k.outbox_id, q.bytes, row_number() OVER (ORDER BY k.outbox_id) AS place,
+            coalesce(q.state = 'blocked' AND q.run = h.run AND q.shape = h.shape AND q.due_at <= clock_timestamp(), false) AS fits,
+            (SELECT count(*) FROM outbox_key own WHERE own.outbox_id = k.outbox_id) AS names
+        FROM outbox_key k JOIN outbox_queue q ON q.outbox_id = k.outbox_id
+        WHERE k.key = h.key AND k.outbox_id > h.head
+        ORDER BY k.outbox_id LIMIT :each + 1) AS b
+), together AS (
+    SELECT head, outbox_id, min(bytes) AS bytes, bool_and(fits) AND count(*) = min(names) AS fits
+    FROM behind GROUP BY head, outbox_id
+), cut AS (
+    SELECT *, min(outbox_id) FILTER (WHERE NOT fits) OVER (PARTITION BY head) AS first_other FROM together
+), unbroken AS (
+    SELECT head, outbox_id, sum(bytes) OVER (ORDER BY outbox_id) AS total, row_number() OVER (ORDER BY outbox_id) AS place
+    FROM cut WHERE first_other IS NULL OR outbox_id < first_other
+)
+SELECT head, outbox_id FROM unbroken WHERE total <= :bytes AND place <= :most ORDER BY outbox_id;
+
+-- name: queue_join
+-- Claim rows that share a record with one that was just claimed.
+UPDATE outbox_queue SET state = 'sending', claim = :claim, replica = :replica, claimed_at = clock_timestamp() WHERE outbox_id = ANY(:ids);
 
 -- name: queue_demote
 -- Candidates that turned out to be held back.

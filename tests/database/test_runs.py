@@ -1,0 +1,92 @@
+"""Which rows are claimed together to share a record: no order is broken and no name is overlooked."""
+
+from syncd.database import outbox
+from tests.database.desk import Desk
+
+HOUR = 3600.0
+
+
+def together(desk: Desk, most: int = 300) -> dict[int, list[int]]:
+    """Claim; return the rows of each record by its first."""
+    claim = outbox.claim(desk.database, replica=1, most=most, coalesce=True)
+    found: dict[int, list[int]] = {}
+    for row in claim.rows if claim else ():
+        found.setdefault(row.follows or row.id, []).append(row.id)
+    if claim:
+        desk.settle(claim)
+    return found
+
+
+def test_consecutive_rows_of_a_lead_go_together_beside_those_of_others(desk):
+    a = [desk.email("a@b.com") for _ in range(3)]
+    b = desk.email("b@b.com")
+    a.append(desk.email("A@b.com "))
+    assert together(desk) == {a[0]: a, b: [b]}
+    assert desk.unfinished() == 0
+
+
+def test_without_coalescing_each_row_goes_alone(desk):
+    a = [desk.email("a@b.com") for _ in range(3)]
+    assert desk.send_all() == [[n] for n in a]
+
+
+def test_a_row_of_another_kind_parts_the_run(desk):
+    first, second = desk.email("a@b.com"), desk.email("a@b.com")
+    other = desk.email("a@b.com", "create_only")
+    last = desk.email("a@b.com")
+    assert [together(desk) for _ in range(4)] == [
+        {first: [first, second]},
+        {other: [other]},
+        {last: [last]},
+        {},
+    ]
+
+
+def test_a_row_that_names_the_lead_by_its_id_parts_the_run_of_its_address(desk):
+    desk.mirror((42, "a@b.com"))
+    first, second = desk.email("a@b.com"), desk.email("a@b.com")
+    by_id = desk.lead_id(42)
+    last = desk.email("a@b.com")
+    assert [together(desk) for _ in range(3)] == [{first: [first, second]}, {by_id: [by_id]}, {last: [last]}]
+
+
+def test_a_row_with_one_more_name_goes_alone_even_if_nobody_holds_that_name(desk):
+    first = desk.lead_id(42)
+    renames = desk.insert("update_only", {"id": 42, "email": "new@b.com"})
+    last = desk.lead_id(42)
+    assert [together(desk) for _ in range(3)] == [{first: [first]}, {renames: [renames, last]}, {}]
+
+
+def test_a_row_that_is_due_later_parts_the_run(desk):
+    first = desk.email("a@b.com")
+    later = desk.email("a@b.com", not_before="2999-01-01")
+    last = desk.email("a@b.com")
+    assert [together(desk) for _ in range(2)] == [{first: [first]}, {}]
+    assert (desk.state(later), desk.state(last)) == ("waiting", "blocked")
+
+
+def test_rows_of_another_partition_or_lookup_field_are_not_mixed(desk):
+    desk.fields()
+    first = desk.email("a@b.com")
+    there = desk.email("a@b.com", partition_name="EU")
+    by = {"email": "a@b.com", "externalId": "x"}
+    other = desk.insert("update_only", by, lookup_field="externalId")
+    assert [together(desk) for _ in range(3)] == [{first: [first]}, {there: [there]}, {other: [other]}]
+
+
+def test_a_run_that_is_turned_away_keeps_its_order_and_goes_together_again(desk):
+    rows = [desk.email("a@b.com") for _ in range(3)]
+    claim = outbox.claim(desk.database, replica=1, most=300, coalesce=True)
+    desk.settle(claim, "retry", "retrying", due_in=HOUR, error_code="606", error_message="rate limit")
+    more = desk.email("a@b.com")
+    assert together(desk) == {}
+    desk.due(*rows)
+    assert together(desk) == {rows[0]: [*rows, more]}
+
+
+def test_a_run_leaves_room_for_the_calls_bytes(desk, monkeypatch):
+    monkeypatch.setattr(outbox, "CALL_BYTES", 100)
+    rows = [desk.email("a@b.com") for _ in range(6)]
+    (first,) = together(desk).values()
+    assert first == rows[: len(first)]
+    assert 1 < len(first) < len(rows)
