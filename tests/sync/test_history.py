@@ -176,6 +176,9 @@ class History:
             assert least <= times[row["payload"]["title"]] <= most, row
 
     def _allowed(self, row: dict[str, Any]) -> tuple[int, int]:
+        if (row["result"] or {}).get("sent_as_one_with", row["id"]) != row["id"]:
+            # Its record bore the mark of a later row.
+            return 0, 1
         if row["status"] == "uncertain" or "proven_by" in (row["result"] or {}):
             # A lead that somebody made a moment earlier can't be told from the row's own.
             return 0, 1
