@@ -21,7 +21,7 @@ from syncd.core.fields import LeadField  # noqa: TC001 - the scheduler's jobs ar
 from syncd.database import leads, outbox, state
 from syncd.database.engine import REPLICA_CLASS
 from syncd.errors import QuotaExhausted, SyncdError
-from syncd.mirror import assets, backfill, campaigns, changes, dirty, memberships, schema
+from syncd.mirror import assets, backfill, campaigns, changes, dirty, memberships, reconcile, schema
 from syncd.status.http import StatusPage
 from syncd.verify import compare
 
@@ -148,6 +148,7 @@ class Daemon:
             Job(changes.FEED, every.changes, changes.pull),
             Job(dirty.FEED, every.read_back, dirty.pull),
             Job(backfill.FEED, every.backfill, backfill.pull),
+            Job(reconcile.FEED, every.backfill, reconcile.pull),
             Job(memberships.LISTS, every.assets, memberships.pull_lists),
             Job(memberships.PROGRAMS, every.assets, memberships.pull_programs),
             Job(memberships.MEMBERS, DOORBELL_SECONDS, memberships.pull_members),
@@ -183,10 +184,14 @@ class Daemon:
             return dirty.due(self._feeds, read_back_after=job.every)
         if job.feed == memberships.MEMBERS:
             return state.dirty_members(database) > 0
-        if job.feed == backfill.FEED and (not backfill.due(self._feeds) or state.paused(database, "export")):
+        if job.feed in {backfill.FEED, reconcile.FEED} and not self._has_exports_to_do(job):
             return False
         ready = not state.paused(database, "calls") and self._rested(job)
         return ready and (job.feed != campaigns.MEMBERS or campaigns.due(self._feeds))
+
+    def _has_exports_to_do(self, job: Job) -> bool:
+        due = backfill.due(self._feeds) if job.feed == backfill.FEED else reconcile.due(self._feeds)
+        return due and not state.paused(self._app.database, "export")
 
     def _rested(self, job: Job) -> bool:
         age, outcome = state.seconds_since_run(self._app.database, job.feed)

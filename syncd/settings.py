@@ -98,6 +98,12 @@ class Budget(Section):
     calls_per_20_seconds: int = Field(default=50, ge=1, le=100, description="Marketo allows 100 in all")
     concurrent_calls: int = Field(default=5, ge=1, le=10, description="Marketo allows 10 in all")
     calls_per_day: int = Field(default=30_000, ge=1, description="Marketo allows 50,000 on most contracts")
+    export_mb_per_day: float = Field(
+        default=400.0, gt=0, description="megabytes of bulk files in a day; Marketo allows 500 in all"
+    )
+    export_jobs: int = Field(
+        default=2, ge=1, le=2, description="bulk exports under way at once; Marketo runs 2 in all"
+    )
     outbox_share: float = Field(
         default=0.2, ge=0, le=0.9, description="share of each limit that only the outbox may use"
     )

@@ -10,7 +10,7 @@ import typer
 
 from syncd.cli.shared import built, progress
 from syncd.errors import WorkFailed
-from syncd.mirror import backfill, campaigns, changes, dirty, memberships, schema
+from syncd.mirror import backfill, campaigns, changes, dirty, memberships, reconcile, schema
 from syncd.outbox import foreground
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Feed(StrEnum):
     LISTS = "lists"
     PROGRAMS = "programs"
     CAMPAIGNS = "campaigns"
+    RECONCILE = "reconcile"
     ALL = "all"
 
 
@@ -45,12 +46,21 @@ def pull(
     full: Annotated[
         bool, typer.Option("--full", help="Load all leads anew, windows that are done too.")
     ] = False,
+    retire: Annotated[
+        bool,
+        typer.Option("--retire", help="With reconcile: let the one that the brake stopped go on, once."),
+    ] = False,
 ) -> None:
-    """Pull one feed once, or all of them in their right order."""
+    """Pull one feed once, or all of them in their right order.
+
+    reconcile compares the ids of all leads, and is not among all.
+    """
+    if retire and feed is not Feed.RECONCILE:
+        raise typer.BadParameter("--retire belongs to reconcile")
     with built(context) as app, progress() as tell:
         _stop_softly(app)
         feeds = app.feeds(tell)
-        for name, work in _works(feed, full=full):
+        for name, work in _works(feed, full=full, retire=retire):
             counts = work(feeds)
             if app.clock.stopping():
                 raise WorkFailed(f"{name} was stopped before its end; the same command goes on from there")
@@ -60,7 +70,7 @@ def pull(
             )
 
 
-def _works(feed: Feed, *, full: bool) -> list[tuple[str, Callable[[Feeds], Counter[str]]]]:
+def _works(feed: Feed, *, full: bool, retire: bool) -> list[tuple[str, Callable[[Feeds], Counter[str]]]]:
     def leads(feeds: Feeds) -> Counter[str]:
         return backfill.pull(feeds, full=full) + dirty.pull(feeds)
 
@@ -76,6 +86,11 @@ def _works(feed: Feed, *, full: bool) -> list[tuple[str, Callable[[Feeds], Count
     def of_campaigns(feeds: Feeds) -> Counter[str]:
         return campaigns.pull(feeds, full=full)
 
+    def reconciled(feeds: Feeds) -> Counter[str]:
+        return reconcile.pull(feeds, retire=retire)
+
+    if feed is Feed.RECONCILE:
+        return [(feed.value, reconciled)]
     works: dict[Feed, Callable[[Feeds], Counter[str]]] = {
         Feed.SCHEMA: schema.pull,
         Feed.LEADS: leads,

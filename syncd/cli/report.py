@@ -64,6 +64,21 @@ def _lines(taken: dict[str, Any]) -> list[str]:
         ),
         f"calls     {api['calls_today']} of {api['calls_per_day']} today, {api['errors_today']} failed",
     ]
+    lines.insert(
+        4,
+        f"exports   {api['export_mb_today']} of {api['export_mb_per_day']} MB today, {api['exports_under_way']} under way",
+    )
+    if walk := backfill["by_pages"]:
+        lines.insert(
+            2, f"          by pages ({walk['reason']}): {walk['state']}, {walk['seen']} leads of the log seen"
+        )
+    if (walk := taken["reconcile"]) and walk["state"] != "done":
+        lines.insert(2, f"reconcile {walk['state']}, {walk['seen']} leads seen: {walk['reason']}")
+        if walk["command"]:
+            lines.insert(
+                3,
+                f"          it would retire {walk['would_retire']} leads; `{walk['command']}` lets it go on once",
+            )
     lines += [f"paused    {p['what']} until {p['until']}: {p['reason']}" for p in api["paused"]]
     lines += [
         f"replica   {r['id']} on {r['host']}, process {r['pid']}, since {r['started_at']}"

@@ -23,6 +23,8 @@ Kind = Literal[
 RESET_ZONE = ZoneInfo("America/Chicago")
 """Quotas are reset at midnight here, as error 607 is documented."""
 
+EXPORT_QUOTA = "1029"
+"""Among others: the megabytes of bulk files that a day allows are used up."""
 RATE_WINDOW = 20.0
 QUEUE_WAIT = 60.0
 

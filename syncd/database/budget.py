@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from syncd import log
-from syncd.core.budget import LEDGER, STOPPING
+from syncd.core.budget import LEDGER, OWN_BUDGET, STOPPING
 from syncd.core.codes import next_reset
 from syncd.database.engine import LEDGER_LOCK, REPLICA_CLASS
+from syncd.database.exports import ExportLedger
 from syncd.errors import DatabaseProblem, QuotaExhausted, Retryable
 
 if TYPE_CHECKING:
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
     from syncd.database.engine import Database
 
 DAILY_QUOTA = "607"
-OWN_BUDGET = "budget"
 SHORTEST_WAIT = 0.02
 LONGEST_WAIT = 1.0
 
 
-class Ledger:
+class Ledger(ExportLedger):
     """Lends calls within the configured rate, concurrency and daily share.
 
     The outbox may use each limit to the full; all other lanes together leave it its reserved share.
@@ -111,6 +111,7 @@ class Ledger:
         """Forget calls that no longer count."""
         with self._database.begin() as transaction:
             transaction.run("call_prune")
+            transaction.run("export_prune")
 
     def _limit(self, whole: int, lane: Lane) -> int:
         return whole if lane == "outbox" else max(1, int(whole * (1 - self._conf.outbox_share)))

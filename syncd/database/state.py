@@ -28,6 +28,12 @@ def cursor(database: Database, feed: str) -> str | None:
         return None if token is None else str(token)
 
 
+def cursor_age(database: Database, feed: str) -> float:
+    """Return how many seconds ago a feed last moved; 0 before its first move."""
+    with database.begin() as transaction:
+        return float(transaction.scalar("cursor_age", feed=feed) or 0)
+
+
 def move_cursor(transaction: Transaction, feed: str, token: str) -> None:
     """Move a feed on, in the transaction that holds the effects of its page."""
     transaction.run("cursor_put", feed=feed, token=token)
@@ -117,6 +123,13 @@ def plan_windows(database: Database, spans: Sequence[tuple[datetime, datetime]],
         if anew:
             transaction.run("windows_forget")
         transaction.run("windows_plan", windows=document(plan))
+
+
+def window_guess(database: Database, window: int) -> int | None:
+    """Return how many bytes the file of a window will have, or None where nothing is known yet."""
+    with database.begin() as transaction:
+        guess = transaction.scalar("window_guess", id=window)
+        return None if guess is None else int(guess)
 
 
 def window_created(database: Database, window: int, export_id: str) -> None:

@@ -57,7 +57,7 @@ class Calls:
         self.clock = clock
         self._transport = transport
         self._credentials = credentials
-        self._budget = budget
+        self.budget = budget
         self._timeout_scale = timeout_scale
         self._retries = retries
         self._tokens = auth.Tokens(fetch=self._fetch_token, clock=clock)
@@ -164,7 +164,7 @@ class Calls:
     def _leased(self, endpoint: Endpoint, lane: Lane) -> Iterator[None]:
         """Hold the budget's permission for one request and tell it afterwards what became of it."""
         holds_for = self._timeout(endpoint) + CONNECT_SECONDS + BODY_SECONDS
-        lease = self._budget.acquire(lane=lane, endpoint=endpoint.name, holds_for=holds_for)
+        lease = self.budget.acquire(lane=lane, endpoint=endpoint.name, holds_for=holds_for)
         charged, error = True, None
         try:
             yield
@@ -172,7 +172,7 @@ class Calls:
             error, charged = failure.code, _counts(failure)
             raise
         finally:
-            self._budget.release(lease, charged=charged, error=error)
+            self.budget.release(lease, charged=charged, error=error)
 
     def _timeout(self, endpoint: Endpoint) -> float:
         return (endpoint.timeout + NETWORK_MARGIN) * self._timeout_scale

@@ -50,7 +50,15 @@ class ExportCalls(Room):
         if len(filters) != 1:
             raise ValueError("an export needs exactly one filter")
         body = {"fields": list(fields), "format": "CSV", "filter": filters}
-        return _one(endpoints.CREATE_EXPORT, self._ask(endpoints.CREATE_EXPORT, json=body))
+        budget = self._calls.budget
+        place = budget.export_begin(lane=self._lane, endpoint=endpoints.CREATE_EXPORT.name)
+        made = None
+        try:
+            export = _one(endpoints.CREATE_EXPORT, self._ask(endpoints.CREATE_EXPORT, json=body))
+            made = export.id
+        finally:
+            budget.export_known(place, made)
+        return export
 
     def enqueue_export(self, export_id: str) -> Export:
         """Queue an export. One that is queued already is left as it is and its state returned."""
@@ -65,7 +73,14 @@ class ExportCalls(Room):
     def export_status(self, export_id: str) -> Export:
         """Return an export's state. Marketo renews it once a minute; asking costs a call."""
         envelope = self._ask(endpoints.EXPORT_STATUS, export_id=export_id)
-        return _one(endpoints.EXPORT_STATUS, envelope)
+        export = _one(endpoints.EXPORT_STATUS, envelope)
+        ended = export.status not in {"Created", "Queued", "Processing"}
+        self._calls.budget.export_seen(export.id, lane=self._lane, size=export.size, ended=ended)
+        return export
+
+    def export_room(self) -> tuple[int, int]:
+        """Return how many bytes may still be exported today, and how many on any day. Costs no call."""
+        return self._calls.budget.export_room()
 
     def cancel_export(self, export_id: str) -> Export:
         """Cancel an export. One that has ended already stays as it is and its state is returned."""

@@ -2,18 +2,21 @@
 
 A window's path is planned → created → queued → done; each step is in the books before the next is
 taken, so that a killed process goes on with the export that it had, and no window that is done is
-loaded again. The file lands in a staging table; one transaction then casts it, writes what differs
-and closes the window.
+loaded again. The file lands in a staging table, is cast and written in parts (only what differs), and then one
+transaction closes the window and removes the table.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from syncd import log
-from syncd.database import leads, staging, state
-from syncd.errors import Refused, Retryable, WorkFailed
-from syncd.mirror import changes, extract
+from syncd.core.budget import OWN_BUDGET
+from syncd.core.codes import EXPORT_QUOTA, next_reset
+from syncd.database import bulk, leads, staging, state, walks
+from syncd.errors import QuotaExhausted, Refused, Retryable, WorkFailed
+from syncd.mirror import changes, extract, newleads
 from syncd.mirror.runs import recorded
 
 if TYPE_CHECKING:
@@ -26,10 +29,14 @@ if TYPE_CHECKING:
 
 FEED = "backfill"
 FAILURES_AT_MOST = 3
+SHORTEST_WINDOW = timedelta(hours=1)
 
 
 def due(feeds: Feeds) -> bool:
     """Tell whether a window is not done, or none is planned yet. Costs no call."""
+    by_pages = newleads.under_way(feeds)
+    if by_pages is not None:
+        return by_pages
     windows = state.windows(feeds.database)
     return not windows or any(w.state != "done" for w in windows)
 
@@ -40,20 +47,30 @@ def pull(feeds: Feeds, *, full: bool = False) -> Counter[str]:
     Four calls a window at the least: create, enqueue, one look at the job, the file.
     """
     with recorded(feeds, FEED) as counts:
-        client = feeds.client.on("backfill")
-        if full or not state.windows(feeds.database):
-            changes.start(feeds)
-            spans = extract.spans(
-                extract.oldest_lead(feeds, client), feeds.clock.now(), feeds.conf.window_days
-            )
-            state.plan_windows(feeds.database, spans, anew=full)
-        with feeds.database.begin() as transaction:
-            mirrored = leads.mirrored_fields(transaction)
-        fields = [f for f in mirrored if f.exportable]
-        if not fields:
-            raise WorkFailed("the field schema is not known yet; run `syncd pull schema` first")
-        _Backfill(feeds, client, fields, counts, read_too=len(fields) < len(mirrored)).run()
+        if full:
+            walks.forget(feeds.database, "backfill")
+        if newleads.under_way(feeds) is None:
+            _by_windows(feeds, counts, full=full)
+        newleads.pull(feeds, counts)
     return counts
+
+
+def _by_windows(feeds: Feeds, counts: Counter[str], *, full: bool) -> None:
+    client = feeds.client.on("backfill")
+    if full or not state.windows(feeds.database):
+        changes.start(feeds)
+        spans = extract.spans(extract.oldest_lead(feeds, client), feeds.clock.now(), feeds.conf.window_days)
+        state.plan_windows(feeds.database, spans, anew=full)
+    with feeds.database.begin() as transaction:
+        mirrored = leads.mirrored_fields(transaction)
+    fields = [f for f in mirrored if f.exportable]
+    if not fields:
+        raise WorkFailed("the field schema is not known yet; run `syncd pull schema` first")
+    backfill = _Backfill(feeds, client, fields, counts, read_too=len(fields) < len(mirrored))
+    try:
+        backfill.run()
+    except extract.NoBulkError as problem:
+        newleads.begin(feeds, problem.refusal)
 
 
 class _Backfill:
@@ -66,65 +83,116 @@ class _Backfill:
         self.counts = counts
         self.read_too = read_too
         self.failures = 0
+        self.quota: QuotaExhausted | None = None
+        self.starts_again = 0.0
 
     def run(self) -> None:
-        while not self.feeds.clock.stopping():
+        clock = self.feeds.clock
+        while not clock.stopping():
             windows = state.windows(self.feeds.database)
             unfinished = [w for w in windows if w.state != "done"]
             self.feeds.progress("windows", len(windows) - len(unfinished), len(windows))
             if not unfinished:
                 return
             # Jobs under way come first: they were started by this run or by one that was cut off.
-            chosen = sorted(unfinished, key=lambda w: w.state == "planned")[: extract.JOBS_AT_ONCE]
+            under_way = [w for w in unfinished if w.state != "planned"]
+            if self.quota and not under_way:
+                raise self.quota
+            chosen = under_way[: extract.JOBS_AT_ONCE]
+            if not self.quota and clock.monotonic() >= self.starts_again:
+                planned = [w for w in unfinished if w.state == "planned"]
+                chosen += planned[: extract.JOBS_AT_ONCE - len(chosen)]
             moved = [self._step(window) for window in chosen]
-            if not any(moved):
-                self.feeds.clock.sleep(self.feeds.conf.export_poll_seconds)
+            if not any(moved) and not (self.quota and not under_way):
+                clock.sleep(self.feeds.conf.export_poll_seconds)
 
     def _step(self, window: Any) -> bool:
         """Take a window one step on; False where there is nothing to do but wait."""
         try:
             if window.state == "planned":
-                self._start(window)
-                return False
+                return self._start(window)
             export = self.client.export_status(window.export_id)
             if export.status == "Created":
                 self._enqueue(window, export.id)
                 return False
             if export.status == "Completed":
-                self._load(window, export)
-                return True
+                return self._load(window, export)
             if export.status in {"Queued", "Processing"}:
                 return False
             raise WorkFailed(
                 f"export {export.id} ended as {export.status}: {export.error or 'Marketo gave no reason'}"
             )
+        except QuotaExhausted as problem:
+            self._out_of_quota(window, problem)
         except (Refused, WorkFailed) as problem:
             self._fail(window, problem)
         except Retryable as problem:
+            # The queue is full of others' jobs, or Marketo was not reached: ours go on meanwhile.
             log.get("mirror").warning("the export has to wait", window=window.id, error=str(problem))
-            self.feeds.clock.sleep(problem.after or 0)
+            wait = min(problem.after or 0, self.feeds.conf.export_poll_seconds)
+            self.starts_again = self.feeds.clock.monotonic() + wait
         return False
 
-    def _start(self, window: Any) -> None:
+    def _start(self, window: Any) -> bool:
+        """Ask for a window's export; True where the window was halved instead."""
+        guess = state.window_guess(self.feeds.database, window.id)
+        left, whole = self.client.export_room()
+        if guess is not None and guess > left:
+            if guess > whole and self._halve(window, "its file would be more than a day's export megabytes"):
+                return True
+            if left < whole:
+                raise QuotaExhausted(
+                    "what is left of the day's export megabytes (budget.export_mb_per_day) is less than the next file",
+                    code=OWN_BUDGET,
+                    endpoint="bulk extract",
+                    until=next_reset(self.feeds.clock.now()),
+                )
         names = [f.name for f in self.fields]
-        export = self.client.create_export(names, created_at=(window.starts_at, window.ends_at))
+        export = extract.create(self.client, names, (window.starts_at, window.ends_at))
         state.window_created(self.feeds.database, window.id, export.id)
         self._enqueue(window, export.id)
+        return False
 
     def _enqueue(self, window: Any, export_id: str) -> None:
         # The moment is noted before the call: rows written after it are newer than the file.
         state.window_queued(self.feeds.database, window.id, state.now(self.feeds.database))
         self.client.enqueue_export(export_id)
 
-    def _load(self, window: Any, export: Export) -> None:
+    def _halve(self, window: Any, why: str) -> bool:
+        """Make two windows of one, unless it is short already."""
+        if (window.ends_at - window.starts_at) < SHORTEST_WINDOW:
+            return False
+        log.get("mirror").warning("a window is halved", window=window.id, reason=why)
+        with self.feeds.database.begin() as transaction:
+            transaction.run("window_split", id=window.id)
+        self.counts["halved"] += 1
+        return True
+
+    def _out_of_quota(self, window: Any, problem: QuotaExhausted) -> None:
+        """Start no more today; jobs under way are finished. Smaller windows make better use of a day."""
+        self.quota = problem
+        if problem.code == EXPORT_QUOTA:
+            state.pause(self.feeds.database, "export", problem.until, problem.message)
+            if window.ends_at - window.starts_at > timedelta(days=1):
+                self._halve(window, problem.message)
+
+    def _load(self, window: Any, export: Export) -> bool:
         table = f"staging_backfill_{window.id}"
         database = self.feeds.database
-        file = extract.load(self.client, database, self.feeds.clock, export, table, self.fields)
+        try:
+            file = extract.load(
+                self.client, database, self.feeds.clock, export, table, self.fields, come_back=True
+            )
+        except extract.FileLateError:
+            return False
+        pages = staging.pages(database, table)
+        written = bulk.upsert(database, self.fields, table, exported_at=window.exported_at)
+        if staging.pages(database, table) != pages:
+            raise WorkFailed("the server lost the staging table while it was read; it is loaded again")
         with database.begin() as transaction:
             if self.read_too:
                 # Formula fields are in no export: the fetcher gets them.
                 self.counts["marked"] += leads.mark_staged_dirty(transaction, table, "formula")
-            written = leads.upsert_staged(transaction, self.fields, table, exported_at=window.exported_at)
             transaction.run(
                 "window_done",
                 id=window.id,
@@ -138,6 +206,7 @@ class _Backfill:
         self.counts.update(
             windows=1, leads=file.rows, written=written.rows, unparsed=written.unparsed, bytes=file.bytes
         )
+        return True
 
     def _fail(self, window: Any, problem: Exception) -> None:
         self.failures += 1

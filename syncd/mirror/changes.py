@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from syncd import log
 from syncd.database import campaigns, leads, memberships, state
 from syncd.errors import Refused
-from syncd.mirror import schema
+from syncd.mirror import reconcile, schema
 from syncd.mirror.runs import recorded
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ NEW_LEAD, CHANGE_DATA_VALUE = 12, 13
 ADD_TO_LIST, REMOVE_FROM_LIST, MERGE_LEADS = 24, 25, 32
 REQUEST_CAMPAIGN, CHANGE_STATUS, CHANGE_MEMBER_DATA = 47, 104, 123
 TOLD = (ADD_TO_LIST, REMOVE_FROM_LIST, MERGE_LEADS, REQUEST_CAMPAIGN, CHANGE_STATUS, CHANGE_MEMBER_DATA)
+TOKEN_REFUSED = re.compile(r"1001|1003|7\d\d")
+"""With these codes Marketo says that it does not take a paging token."""
 LEAST_OVERLAP = timedelta(minutes=5)
 
 
@@ -47,6 +49,7 @@ def _pull(feeds: Feeds) -> Counter[str]:
     with recorded(feeds, FEED) as counts:
         start(feeds)
         client = feeds.client.on("changes")
+        reconcile.note_absence(feeds, state.cursor_age(feeds.database, DELETED_LEADS))
         with feeds.database.begin() as transaction:
             names = [f.name for f in leads.mirrored_fields(transaction) if f.name != "id"]
         _read(feeds, LEAD_CHANGES, lambda token: client.lead_changes(token, names), _mark_changed, counts)
@@ -82,7 +85,7 @@ def _read(
         try:
             page = page_at(token)
         except Refused as problem:
-            if problem.code == schema.FIELD_NOT_FOUND:
+            if not TOKEN_REFUSED.fullmatch(problem.code):
                 raise
             token = _rebuilt(feeds, feed, problem)
             continue
@@ -99,8 +102,7 @@ def _rebuilt(feeds: Feeds, feed: str, problem: Refused) -> str:
 
     Raises the refusal itself where the token was made just now: it is then not the token's fault.
     """
-    with feeds.database.begin() as transaction:
-        age = float(transaction.scalar("cursor_age", feed=feed) or 0)
+    age = state.cursor_age(feeds.database, feed)
     if age < 1:
         raise problem
     token = _token_since(feeds.client.on("changes"), feeds, age + feeds.conf.overlap_minutes * 60)

@@ -14,7 +14,7 @@ from syncd import log
 from syncd.core.backoff import full_jitter
 from syncd.core.csv import RecordCutter
 from syncd.database import staging
-from syncd.errors import Refused, Retryable, WorkFailed
+from syncd.errors import AuthenticationFailed, Refused, Retryable, WorkFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from syncd.clock import Clock
     from syncd.core.fields import LeadField
     from syncd.database.engine import Database
+    from syncd.errors import MarketoError
     from syncd.marketo.client import Client
     from syncd.marketo.models import Export
     from syncd.mirror.runs import Feeds
@@ -33,6 +34,22 @@ NO_FILE_YET = "HTTP 404"
 """A job can be Completed a while before its file is there."""
 EARLIEST = datetime(2006, 1, 1, tzinfo=UTC)
 """Marketo was founded then: no lead is older."""
+
+
+FILE_LATE_AT_MOST = timedelta(minutes=30)
+"""Later than that the job is taken for lost."""
+NO_BULK = frozenset({"603", "605", "610", "616", "703", "1035", "HTTP 403", "HTTP 404"})
+"""With these codes Marketo says that bulk exports are not for this API user or subscription."""
+IN_DOUBT = "1003"
+"""Bulk exports are refused, or one of the fields is."""
+
+
+class NoBulkError(Exception):
+    """Bulk exports are not available."""
+
+    def __init__(self, refusal: MarketoError) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
 
 
 @dataclass(frozen=True)
@@ -79,54 +96,90 @@ def oldest_lead(feeds: Feeds, client: Client) -> datetime:
     return min(found) - timedelta(days=1)
 
 
+def create(client: Client, names: Sequence[str], span: tuple[datetime, datetime]) -> Export:
+    """Ask for an export of a window of creation dates. Raises NoBulkError where there are no exports at all."""
+    try:
+        return client.create_export(names, created_at=span)
+    except (AuthenticationFailed, Refused) as problem:
+        if problem.code in NO_BULK or (problem.code == IN_DOUBT and _refused_at_all(client, span)):
+            raise NoBulkError(problem) from None
+        raise
+
+
+def _refused_at_all(client: Client, span: tuple[datetime, datetime]) -> bool:
+    try:
+        client.cancel_export(client.create_export(["id"], created_at=span).id)
+    except (AuthenticationFailed, Refused):
+        return True
+    return False
+
+
+class FileLateError(Exception):
+    """The job is completed, and its file is still to come."""
+
+
 def load(
-    client: Client, database: Database, clock: Clock, export: Export, table: str, fields: Sequence[LeadField]
+    client: Client,
+    database: Database,
+    clock: Clock,
+    export: Export,
+    table: str,
+    fields: Sequence[LeadField],
+    *,
+    come_back: bool = False,
 ) -> File:
     """Copy a completed job's file into a staging table, and prove that it is whole.
 
-    A dropped download goes on at the byte where it stopped. Raises WorkFailed where size, checksum or
+    A dropped download goes on at the byte where it stopped. come_back: where the file is still to come, raise
+    FileLateError rather than wait. Raises WorkFailed where size, checksum or
     number of records differ from what Marketo says, Retryable where the file can't be had.
     """
     staging.create(database, table, len(fields) - 1)
     cutter, digest, received = RecordCutter(), hashlib.sha256(), 0
     attempt = 0
-    while True:
-        before = received
-        try:
-            with client.export_file(export.id, start=received) as chunks:
-                for chunk in chunks:
-                    received += len(chunk)
-                    digest.update(chunk)
-                    if records := cutter.feed(chunk):
-                        staging.copy(database, table, records)
-            if export.size is None or received >= export.size or received == before:
-                break
-        except (Retryable, Refused) as problem:
-            if isinstance(problem, Refused) and problem.code != NO_FILE_YET:
-                raise
-            attempt = 1 if received > before else attempt + 1
-            if attempt >= DOWNLOADS_AT_MOST or clock.stopping():
-                raise
-            log.get("mirror").warning(
-                "a download goes on by range", export=export.id, byte=received, error=str(problem)
-            )
-            clock.sleep(full_jitter(attempt, base=2, cap=60, chance=clock.random()))
-    if records := cutter.finish():
-        staging.copy(database, table, records)
+    with staging.Copier(database, table) as copier:
+        while True:
+            before = received
+            try:
+                with client.export_file(export.id, start=received) as chunks:
+                    for chunk in chunks:
+                        received += len(chunk)
+                        digest.update(chunk)
+                        if records := cutter.feed(chunk):
+                            copier.put(records)
+                if export.size is None or received >= export.size or received == before:
+                    break
+            except (Retryable, Refused) as problem:
+                if isinstance(problem, Refused):
+                    if problem.code != NO_FILE_YET:
+                        raise
+                    if come_back and not received and _is_fresh(export, clock):
+                        raise FileLateError from None
+                attempt = 1 if received > before else attempt + 1
+                if attempt >= DOWNLOADS_AT_MOST or clock.stopping():
+                    raise
+                log.get("mirror").warning(
+                    "a download goes on by range", export=export.id, byte=received, error=str(problem)
+                )
+                clock.sleep(full_jitter(attempt, base=2, cap=60, chance=clock.random()))
+        copier.put(cutter.finish())
+        copier.wait()
     _tell_mended(cutter, export)
-    return _proven(database, table, export, fields, cutter, received, digest.hexdigest())
+    return _proven(export, fields, cutter, copier.rows, received, digest.hexdigest())
+
+
+def _is_fresh(export: Export, clock: Clock) -> bool:
+    return export.finished_at is not None and clock.now() - export.finished_at < FILE_LATE_AT_MOST
 
 
 def _proven(
-    database: Database,
-    table: str,
     export: Export,
     fields: Sequence[LeadField],
     cutter: RecordCutter,
+    rows: int,
     received: int,
     digest: str,
 ) -> File:
-    rows = staging.count(database, table)
     checks = {
         "columns": (cutter.header, [f.name for f in fields]),
         "bytes": (received, export.size),

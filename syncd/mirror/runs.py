@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from syncd import log, metrics
+from syncd.core.codes import EXPORT_QUOTA
 from syncd.database import state
 from syncd.errors import DatabaseProblem, MarketoError, QuotaExhausted, plain
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from syncd.clock import Clock
     from syncd.database.engine import Database
     from syncd.marketo.client import Client
-
-
-EXPORT_QUOTA = "1029"
 
 
 class Progress(Protocol):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from syncd import metrics
 from syncd.database.engine import REPLICA_CLASS
+from syncd.mirror import reconcile
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,6 +32,8 @@ def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
         usage = transaction.rows("usage_today")
         runs = transaction.rows("runs_last")
         pauses = transaction.rows("pauses")
+        exports = transaction.row("export_state", kind=kind)
+        walks = {w.purpose: w for w in transaction.rows("walks")}
         replicas = transaction.rows("replicas_alive", kind=kind)
     assert outbox is not None and leads is not None and dirty is not None and assets is not None  # noqa: S101, PT018
     calls = sum(int(u.calls) for u in usage)
@@ -42,7 +45,12 @@ def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
         "campaigns": _coverage(campaigns, leads.living, now),
         "assets": dict(assets._mapping),  # noqa: SLF001 - SQLAlchemy's documented name
         "dirty": {"leads": dirty.leads, "oldest_seconds": dirty.oldest_seconds},
-        "backfill": {"windows": len(windows), "done": sum(w.state == "done" for w in windows)},
+        "backfill": {
+            "windows": len(windows),
+            "done": sum(w.state == "done" for w in windows),
+            "by_pages": _walk(walks.get("backfill")),
+        },
+        "reconcile": _walk(walks.get("reconcile")),
         "outbox": {
             "waiting": outbox.waiting,
             "sending": outbox.sending,
@@ -54,6 +62,9 @@ def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
         "api": {
             "calls_today": calls,
             "calls_per_day": budget.calls_per_day,
+            "export_mb_today": round((exports.today if exports else 0) / 1_000_000, 1),
+            "export_mb_per_day": budget.export_mb_per_day,
+            "exports_under_way": exports.under_way if exports else 0,
             "errors_today": sum(int(u.errors) for u in usage),
             "by_endpoint": [
                 {"lane": u.lane, "endpoint": u.endpoint, "calls": u.calls, "errors": u.errors} for u in usage
@@ -83,6 +94,22 @@ def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
             }
             for r in replicas
         ],
+    }
+
+
+def _walk(row: Any) -> dict[str, Any] | None:
+    """Return how a pass over all ids stands, and what lets it go on where the brake stopped it."""
+    if row is None:
+        return None
+    return {
+        "state": row.state,
+        "way": row.way,
+        "reason": row.reason,
+        "seen": row.seen,
+        "would_retire": row.refused,
+        "command": reconcile.COMMAND if row.state == "refused" else None,
+        "started_at": _time(row.started_at),
+        "changed_at": _time(row.changed_at),
     }
 
 

@@ -64,6 +64,18 @@ class WatchedBudget:
             self.out.remove(lease)
             self.released.append((charged, error))
 
+    def export_begin(self, *, lane: Lane, endpoint: str) -> int:
+        return 0
+
+    def export_known(self, lease: int, export_id: str | None) -> None:
+        """Forget it."""
+
+    def export_seen(self, export_id: str, *, lane: Lane, size: int | None, ended: bool) -> None:
+        """Forget it."""
+
+    def export_room(self) -> tuple[int, int]:
+        return 1, 1
+
 
 @pytest.fixture
 def clock() -> HurriedClock:

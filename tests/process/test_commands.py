@@ -19,7 +19,8 @@ KEYS = {
     "leads": {"living": int, "retired": int, "with_unparsed_values": int},
     "assets": {"partitions": int, "lists": int, "programs": int, "campaigns": int},
     "dirty": {"leads": int, "oldest_seconds": None},
-    "backfill": {"windows": int, "done": int},
+    "backfill": {"windows": int, "done": int, "by_pages": None},
+    "reconcile": None,
     "outbox": {
         "waiting": int,
         "sending": int,
@@ -31,6 +32,9 @@ KEYS = {
     "api": {
         "calls_today": int,
         "calls_per_day": int,
+        "export_mb_today": float,
+        "export_mb_per_day": float,
+        "exports_under_way": int,
         "errors_today": int,
         "by_endpoint": [{"lane": str, "endpoint": str, "calls": int, "errors": int}],
         "paused": [],
@@ -83,7 +87,10 @@ def test_pull_prints_plain_lines_away_from_a_terminal_and_status_tells_it_to_scr
     document = json.loads(status.stdout)
     assert document["format"] == 1
     fits(document, KEYS)
-    assert (document["leads"]["living"], document["backfill"]) == (60, {"windows": 2, "done": 2})
+    assert (document["leads"]["living"], document["backfill"]) == (
+        60,
+        {"windows": 2, "done": 2, "by_pages": None},
+    )
     assert {feed["feed"] for feed in document["feeds"]} >= {"schema", "backfill", "dirty", "changes", "lists"}
     shown = house.run("status").stdout
     assert "60 leads" in shown

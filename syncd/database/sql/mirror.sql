@@ -100,6 +100,9 @@ ON CONFLICT DO NOTHING;
 
 -- name: windows_all_again
 -- There are new fields: every window is loaded again.
+WITH walked AS (
+    UPDATE walk SET state = 'running', token = NULL, seen = 0, changed_at = now() WHERE purpose = 'backfill' AND state = 'done'
+)
 UPDATE backfill_window SET state = 'planned', export_id = NULL, exported_at = NULL, finished_at = NULL;
 
 -- name: windows_loading
@@ -125,6 +128,24 @@ UPDATE backfill_window SET state = 'queued', exported_at = :exported_at WHERE id
 -- name: window_again
 -- The job of the window came to nothing.
 UPDATE backfill_window SET state = 'planned', export_id = NULL, exported_at = NULL WHERE id = :id;
+
+-- name: window_split
+-- A window is halved: its older half stays, its newer half is another window.
+WITH w AS (
+    SELECT id, ends_at, date_trunc('second', starts_at + (ends_at - starts_at) / 2) AS middle FROM backfill_window WHERE id = :id
+), older AS (
+    UPDATE backfill_window b SET ends_at = w.middle, state = 'planned', export_id = NULL, exported_at = NULL, rows = NULL, bytes = NULL
+    FROM w WHERE b.id = w.id
+)
+INSERT INTO backfill_window (starts_at, ends_at) SELECT middle + interval '1 second', ends_at FROM w;
+
+-- name: window_guess
+-- How many bytes the file of a window will have, going by itself before, or by the windows nearest to it; NULL where nothing is known.
+SELECT coalesce(w.bytes, (SELECT sum(n.bytes) / sum(n.seconds) FROM (
+        SELECT d.bytes, extract(epoch FROM d.ends_at - d.starts_at) + 1 AS seconds FROM backfill_window d
+        WHERE d.state = 'done' AND d.bytes IS NOT NULL ORDER BY abs(extract(epoch FROM d.starts_at - w.starts_at)) LIMIT 3) AS n)
+    * (extract(epoch FROM w.ends_at - w.starts_at) + 1))::bigint
+FROM backfill_window w WHERE w.id = :id;
 
 -- name: window_done
 -- The window's leads are in the mirror.
@@ -208,3 +229,7 @@ SELECT (SELECT count(*) FROM lead_partition WHERE _removed_at IS NULL) AS partit
     (SELECT count(*) FROM static_list WHERE _removed_at IS NULL) AS lists,
     (SELECT count(*) FROM program WHERE _removed_at IS NULL) AS programs,
     (SELECT count(*) FROM smart_campaign WHERE _removed_at IS NULL) AS campaigns;
+
+-- name: part_settings
+-- A part of a file is sorted in memory; its loss with the server would only mean to write it again.
+SELECT set_config('work_mem', '64MB', true), set_config('synchronous_commit', 'off', true);
