@@ -225,6 +225,7 @@ class Daemon:
         with database.begin() as transaction:
             transaction.run("run_prune")
             transaction.run("replica_prune", kind=kind)
+            transaction.run("ended_members_prune")
             if settings.mirror.deleted_leads == "purge":
                 counts["purged"] = transaction.run("lead_purge")
         state.end_run(database, run, "done", counts, None)

@@ -117,10 +117,15 @@ def unseen_leads(transaction: Transaction, ids: Sequence[int]) -> set[int]:
     return {int(row.lead_id) for row in transaction.rows("leads_unseen", ids=list(ids))} if ids else set()
 
 
+def forget_dirty(transaction: Transaction, ids: Sequence[int]) -> None:
+    """Leads that are gone for good need no reading; a read of them that began earlier can't bring them back."""
+    if ids:
+        transaction.run("dirty_forget", ids=list(ids))
+
+
 def bury(transaction: Transaction, leads: Sequence[tuple[int, int | None]]) -> int:
-    """Retire leads that Marketo says are gone for good; a read of them that began earlier can't bring them back."""
-    if leads:
-        transaction.run("dirty_forget", ids=[lead for lead, _ in leads])
+    """Retire leads that Marketo says are gone for good."""
+    forget_dirty(transaction, [lead for lead, _ in leads])
     return retire(transaction, leads)
 
 

@@ -10,6 +10,7 @@ from syncd.database.documents import document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from syncd.database.engine import Database, Transaction
 
@@ -51,18 +52,19 @@ def member_fields(database: Database) -> list[str]:
         return [str(r.name) for r in transaction.rows("member_fields")]
 
 
-def swap(transaction: Transaction, kind: Kind, container: int, sweep: int) -> int:
+def swap(transaction: Transaction, kind: Kind, container: int, sweep: int, reached_at: datetime) -> int:
     """Make a list's or program's members what a sweep found; return how many rows differed.
 
     Members whose lead the mirror does not hold are kept, and their leads marked dirty.
+    reached_at: until when the log of activities had been read before the sweep began.
     """
-    changed = transaction.run(f"{kind}_swap_out", container=container, sweep=sweep)
-    changed += transaction.run(f"{kind}_swap_in", container=container, sweep=sweep)
     unknown = [int(r.lead_id) for r in transaction.rows("swept_unknown_leads", sweep=sweep)]
-    state.mark_dirty(transaction, unknown, "member")
+    state.mark_dirty(transaction, sorted(unknown), "member")
+    changed = transaction.run(f"{kind}_swap_out", container=container, sweep=sweep, reached_at=reached_at)
+    changed += transaction.run(f"{kind}_swap_in", container=container, sweep=sweep)
     if kind == "program" and transaction.rows("member_fields"):
         transaction.run("members_without_fields", container=container)
-    transaction.run("sweep_done", kind=kind, container=container, sweep=sweep)
+    transaction.run("sweep_done", kind=kind, container=container, sweep=sweep, reached_at=reached_at)
     transaction.run("swept_forget", sweep=sweep)
     return changed
 
@@ -90,7 +92,10 @@ def forget_sweep(database: Database, sweep: int) -> None:
 
 
 def apply_list_events(transaction: Transaction, events: Sequence[dict[str, Any]]) -> int:
-    """Apply additions and removals (place, list_id, lead_id, added, at) in the order of ``place``."""
+    """Apply additions and removals (place, list_id, lead_id, added, at) in the order of ``place``.
+
+    Return of how many the log leaves open what is true now: those are marked, and Marketo is asked.
+    """
     return transaction.run("list_events", events=document(events)) if events else 0
 
 
@@ -126,6 +131,27 @@ def put_members(
     there = [m for m in members if m["lead_id"] in ours]
     transaction.run("members_put", program=program, members=document(there))
     transaction.run("members_gone", program=program, ids=sorted(ours - {m["lead_id"] for m in there}))
+
+
+def next_list_members(database: Database, most: int) -> tuple[int | None, list[int], list[int]]:
+    """Return a list, leads of which it is open whether they are on it, and the mark of each."""
+    with database.begin() as transaction:
+        rows = transaction.rows("list_members_next", most=most)
+        found = int(rows[0].list_id) if rows else None
+        return found, [int(r.lead_id) for r in rows], [int(r.mark) for r in rows]
+
+
+def put_list_members(
+    transaction: Transaction,
+    container: int,
+    read: tuple[Sequence[int], Sequence[int]],
+    members: Iterable[int],
+) -> None:
+    """Write which of some leads (ids and marks) are on a list; those that were marked again meanwhile are left."""
+    ids, marks = read
+    transaction.run(
+        "list_members_answered", container=container, ids=list(ids), marks=list(marks), members=list(members)
+    )
 
 
 def follow_retired(transaction: Transaction, leads: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from syncd.database.documents import document
@@ -21,28 +21,48 @@ AssetTable = Literal[
 ]
 
 
-def cursor(database: Database, feed: str) -> str | None:
-    """Return the paging token at which a feed stands, or None before its first."""
+@dataclass(frozen=True)
+class Cursor:
+    """Where a feed stands in Marketo's log."""
+
+    token: str
+    """Marketo's paging token."""
+    reached_at: datetime
+    """By Marketo's clock: what was in the log by then was read."""
+
+
+def cursor(database: Database, feed: str) -> Cursor | None:
+    """Return where a feed stands, or None before its first token."""
     with database.begin() as transaction:
-        token = transaction.scalar("cursor_get", feed=feed)
-        return None if token is None else str(token)
+        row = transaction.row("cursor_get", feed=feed)
+        return Cursor(row.token, row.reached_at) if row else None
 
 
 def cursor_age(database: Database, feed: str) -> float:
-    """Return how many seconds ago a feed last moved; 0 before its first move."""
+    """Return how many seconds ago it was until when a feed has read the log; 0 before its first token."""
     with database.begin() as transaction:
         return float(transaction.scalar("cursor_age", feed=feed) or 0)
 
 
-def move_cursor(transaction: Transaction, feed: str, token: str) -> None:
-    """Move a feed on, in the transaction that holds the effects of its page."""
-    transaction.run("cursor_put", feed=feed, token=token)
+def hold_cursor(transaction: Transaction, feed: str) -> Cursor | None:
+    """Return where a feed stands, and let nobody else move it before the transaction ends.
+
+    The first lock of a transaction that holds the effects of a page, so that a sweep that sends the feed
+    back and a page of that feed can't both be at the members.
+    """
+    row = transaction.row("cursor_hold", feed=feed)
+    return Cursor(row.token, row.reached_at) if row else None
 
 
-def start_cursor(database: Database, feed: str, token: str) -> None:
+def move_cursor(transaction: Transaction, feed: str, place: Cursor) -> None:
+    """Move a feed, in the transaction that holds the effects of its page."""
+    transaction.run("cursor_put", feed=feed, token=place.token, reached_at=place.reached_at)
+
+
+def start_cursor(database: Database, feed: str, place: Cursor) -> None:
     """Start a feed, unless it has been started before."""
     with database.begin() as transaction:
-        transaction.run("cursor_first", feed=feed, token=token)
+        transaction.run("cursor_first", feed=feed, token=place.token, reached_at=place.reached_at)
 
 
 def start_run(database: Database, feed: str) -> int:

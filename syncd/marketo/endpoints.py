@@ -68,6 +68,9 @@ PARTITIONS = Endpoint("partitions", "GET", "/rest/v1/leads/partitions.json")
 # …/rest/lead-database/leads#by-static-list
 LEADS_BY_LIST = Endpoint("leads_by_list", "GET", "/rest/v1/lists/{list_id}/leads.json", timeout=60.0)
 
+# …/rest/lead-database/list-membership
+ARE_ON_LIST = Endpoint("are_on_list", "GET", "/rest/v1/lists/{list_id}/leads/ismember.json")
+
 # …/rest/lead-database/leads#by-program
 LEADS_BY_PROGRAM = Endpoint(
     "leads_by_program", "GET", "/rest/v1/leads/programs/{program_id}.json", timeout=60.0

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from syncd import log
 from syncd.database import campaigns, leads, memberships, state
+from syncd.database.state import Cursor
 from syncd.errors import Refused
 from syncd.mirror import reconcile, schema
 from syncd.mirror.runs import recorded
@@ -23,9 +25,9 @@ from syncd.mirror.runs import recorded
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable
+    from datetime import datetime
 
     from syncd.database.engine import Transaction
-    from syncd.marketo.client import Client
     from syncd.marketo.models import Activity, ActivityPage
     from syncd.mirror.runs import Feeds
 
@@ -64,13 +66,13 @@ def start(feeds: Feeds) -> None:
         f for f in (LEAD_CHANGES, DELETED_LEADS, ACTIVITIES) if state.cursor(feeds.database, f) is None
     ]
     if missing:
-        token = _token_since(feeds.client.on("changes"), feeds, LEAST_OVERLAP.total_seconds())
+        place = _place_since(feeds, feeds.clock.now() - LEAST_OVERLAP)
         for feed in missing:
-            state.start_cursor(feeds.database, feed, token)
+            state.start_cursor(feeds.database, feed, place)
 
 
-def _token_since(client: Client, feeds: Feeds, seconds: float) -> str:
-    return client.paging_token(feeds.clock.now() - timedelta(seconds=seconds))
+def _place_since(feeds: Feeds, moment: datetime) -> Cursor:
+    return Cursor(feeds.client.on("changes").paging_token(moment), moment)
 
 
 def _read(
@@ -80,38 +82,52 @@ def _read(
     effect: Callable[[Transaction, list[Activity], Counter[str]], None],
     counts: Counter[str],
 ) -> None:
-    token = state.cursor(feeds.database, feed)
-    while token is not None and not feeds.clock.stopping():
+    stored = place = state.cursor(feeds.database, feed)
+    more, rebuilt = True, False
+    while more and place is not None and not feeds.clock.stopping():
         try:
-            page = page_at(token)
+            page = page_at(place.token)
         except Refused as problem:
-            if not TOKEN_REFUSED.fullmatch(problem.code):
+            if rebuilt or not TOKEN_REFUSED.fullmatch(problem.code):
                 raise
-            token = _rebuilt(feeds, feed, problem)
+            place, rebuilt = _rebuilt(feeds, feed, place, problem), True
             continue
         with feeds.database.begin() as transaction:
+            held = state.hold_cursor(transaction, feed)
+            if held != stored:
+                # A sweep sent the log back meanwhile: what comes before this page is to be seen again first.
+                stored, rebuilt = held, False
+                place = held
+                continue
             effect(transaction, list(page.items), counts)
-            state.move_cursor(transaction, feed, page.next_token)
+            stored = place = Cursor(page.next_token, _reached(place, page))
+            state.move_cursor(transaction, feed, place)
         counts[feed] += len(page.items)
         feeds.progress(feed.replace("_", " "), counts[feed], None)
-        token = page.next_token if page.more else None
+        more = page.more
 
 
-def _rebuilt(feeds: Feeds, feed: str, problem: Refused) -> str:
-    """Make a new token from the time when the old one last moved, with an overlap: nothing is lost, some is seen twice.
+def _reached(place: Cursor, page: ActivityPage) -> datetime:
+    """Return until when the log was read, by Marketo's clock: until the call, or the newest entry if there is more."""
+    newest = max((item.date for item in page.items), default=place.reached_at)
+    if page.server_time is not None:
+        newest = min(newest, page.server_time) if page.more else page.server_time
+    return max(place.reached_at, newest)
 
-    Raises the refusal itself where the token was made just now: it is then not the token's fault.
+
+def _rebuilt(feeds: Feeds, feed: str, place: Cursor, problem: Refused) -> Cursor:
+    """Make a new token from where the log was read to, with an overlap: nothing is lost, some is seen twice.
+
+    It is kept with the first page that is read from it. A refusal of that page is not the token's fault.
     """
-    age = state.cursor_age(feeds.database, feed)
-    if age < 1:
-        raise problem
-    token = _token_since(feeds.client.on("changes"), feeds, age + feeds.conf.overlap_minutes * 60)
-    with feeds.database.begin() as transaction:
-        state.move_cursor(transaction, feed, token)
+    since = place.reached_at - timedelta(minutes=feeds.conf.overlap_minutes)
     log.get("mirror").warning(
-        "Marketo no longer takes the paging token; it was rebuilt", feed=feed, error=str(problem)
+        "Marketo no longer takes the paging token; the log is read again from an earlier time",
+        feed=feed,
+        since=since.isoformat(timespec="seconds"),
+        error=str(problem),
     )
-    return token
+    return replace(_place_since(feeds, since), reached_at=place.reached_at)
 
 
 def _mark_changed(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
@@ -140,6 +156,7 @@ def _retire(transaction: Transaction, items: list[Activity], counts: Counter[str
 
 def _follow(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
     """Apply activities in the order of the log: a merge moves what was added before it."""
+    _mark_leads(transaction, items)
     effects = {
         MERGE_LEADS: _merge,
         ADD_TO_LIST: _list_events,
@@ -148,6 +165,18 @@ def _follow(transaction: Transaction, items: list[Activity], counts: Counter[str
     }
     for effect, run in groupby(items, key=lambda item: effects.get(item.type_id, _program_events)):
         effect(transaction, list(run), counts)
+
+
+def _mark_leads(transaction: Transaction, items: list[Activity]) -> None:
+    """Mark the leads to be read, before any membership is written: the fetcher takes its locks in that order too."""
+    merges = [_merged(item) for item in items if item.type_id == MERGE_LEADS]
+    # A program that acquires a lead is written on the lead too, and no change of a value tells of it.
+    acquired = {item.lead_id for item in items if str(item.attributes.get("Acquired By")).lower() == "true"}
+    named = {item.lead_id for item in items if item.type_id not in {REMOVE_FROM_LIST, MERGE_LEADS}}
+    unseen = leads.unseen_leads(transaction, sorted(named))
+    state.mark_dirty(transaction, sorted(unseen | acquired), "member")
+    state.mark_dirty(transaction, sorted({winner for winner, _ in merges}), "merged")
+    leads.forget_dirty(transaction, sorted({loser for _, losers in merges for loser in losers}))
 
 
 def _list_events(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
@@ -160,43 +189,36 @@ def _list_events(transaction: Transaction, items: list[Activity], counts: Counte
             "at": item.date.isoformat(),
         }
         for place, item in enumerate(items)
+        if item.primary_value_id is not None
     ]
-    unseen = leads.unseen_leads(transaction, [item.lead_id for item in items if item.type_id == ADD_TO_LIST])
-    state.mark_dirty(transaction, sorted(unseen), "member")
-    memberships.apply_list_events(transaction, events)
     counts["list_events"] += len(events)
+    counts["list_members_asked"] += memberships.apply_list_events(transaction, events)
 
 
 def _campaign_events(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
     """Let the leads' campaigns be read soon."""
-    requested = {item.lead_id for item in items}
-    state.mark_dirty(transaction, sorted(leads.unseen_leads(transaction, sorted(requested))), "member")
-    campaigns.mark(transaction, requested)
+    campaigns.mark(transaction, {item.lead_id for item in items})
     counts["campaign_events"] += len(items)
 
 
 def _program_events(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
     """Mark memberships to be read again: the activity tells the status but not all else."""
     members = {(item.primary_value_id, item.lead_id) for item in items if item.primary_value_id is not None}
-    unseen = leads.unseen_leads(transaction, [lead for _, lead in members])
-    # A program that acquires a lead is written on the lead too, and no change of a value tells of it.
-    acquired = {item.lead_id for item in items if str(item.attributes.get("Acquired By")).lower() == "true"}
-    state.mark_dirty(transaction, sorted(unseen | acquired), "member")
     counts["members_marked"] += memberships.mark_members(transaction, members)
 
 
 def _merge(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
-    """Retire the losers and read the winner again.
+    """Retire the losers; the winner is read again."""
+    losers = [(loser, winner) for winner, lost in map(_merged, items) for loser in lost]
+    counts["merged"] += leads.retire(transaction, losers)
+
+
+def _merged(item: Activity) -> tuple[int, list[int]]:
+    """Return the winner of a merge and its losers.
 
     The winner at the time is the primary attribute's id; ``lead_id`` may be a later survivor.
     """
-    merges = [
-        (item.primary_value_id or item.lead_id, _losers(item.attributes.get("Merge IDs"))) for item in items
-    ]
-    winners = sorted({winner for winner, _ in merges})
-    state.mark_dirty(transaction, winners, "merged")
-    losers = [(loser, winner) for winner, lost in merges for loser in lost]
-    counts["merged"] += leads.bury(transaction, losers)
+    return item.primary_value_id or item.lead_id, _losers(item.attributes.get("Merge IDs"))
 
 
 def _losers(value: Any) -> list[int]:

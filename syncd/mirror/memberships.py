@@ -62,29 +62,55 @@ def pull_programs(feeds: Feeds, *, full: bool = False) -> Counter[str]:
 
 
 def pull_members(feeds: Feeds) -> Counter[str]:
-    """Read the program memberships that changed: 300 leads of one program a call."""
+    """Read the memberships that the log leaves open: 300 leads of one program or list a call."""
     with recorded(feeds, MEMBERS, alone=False) as counts:
-        client = feeds.client.on("memberships")
-        while not feeds.clock.stopping():
-            program, ids, marks = memberships.next_members(feeds.database, CALL)
-            if program is None:
-                break
-            fields = _fields(feeds)
-            try:
-                found = client.program_members(program, ids, fields)
-            except Refused as problem:
-                if problem.code == NO_SUCH_FIELD and not counts["fields_asked"]:
-                    # One was hidden or renamed since they were last asked for.
-                    assets.put_program_details(feeds, counts)
-                    counts["fields_asked"] += 1
-                    continue
-                if problem.code != NO_SUCH_OBJECT:
-                    raise
-                found = []
-            with feeds.database.begin() as transaction:
-                memberships.put_members(transaction, program, (ids, marks), _members(found, fields))
-            counts["read"] += len(ids)
+        _read_programs(feeds, counts)
+        _ask_lists(feeds, counts)
     return counts
+
+
+def _read_programs(feeds: Feeds, counts: Counter[str]) -> None:
+    client = feeds.client.on("memberships")
+    while not feeds.clock.stopping():
+        program, ids, marks = memberships.next_members(feeds.database, CALL)
+        if program is None:
+            break
+        fields = _fields(feeds)
+        try:
+            found = client.program_members(program, ids, fields)
+        except Refused as problem:
+            if problem.code == NO_SUCH_FIELD and not counts["fields_asked"]:
+                # One was hidden or renamed since they were last asked for.
+                assets.put_program_details(feeds, counts)
+                counts["fields_asked"] += 1
+                continue
+            if problem.code != NO_SUCH_OBJECT:
+                raise
+            found = []
+        with feeds.database.begin() as transaction:
+            memberships.put_members(transaction, program, (ids, marks), _members(found, fields))
+        counts["read"] += len(ids)
+
+
+def _ask_lists(feeds: Feeds, counts: Counter[str]) -> None:
+    client = feeds.client.on("memberships")
+    while not feeds.clock.stopping():
+        number, ids, marks = memberships.next_list_members(feeds.database, CALL)
+        if number is None:
+            break
+        try:
+            on_list = client.are_on_list(number, ids)
+        except Refused as problem:
+            if problem.code != NO_SUCH_OBJECT:
+                raise
+            on_list = dict.fromkeys(ids, False)
+        with feeds.database.begin() as transaction:
+            # Leads that Marketo no longer has: the fetcher finds out what became of them.
+            state.mark_dirty(transaction, [lead for lead in ids if lead not in on_list], "member")
+            memberships.put_list_members(
+                transaction, number, (ids, marks), [lead for lead, there in on_list.items() if there]
+            )
+        counts["asked"] += len(ids)
 
 
 def differences(feeds: Feeds, kind: Kind, container: int, *, lane: Lane) -> list[Difference]:
@@ -97,12 +123,15 @@ def differences(feeds: Feeds, kind: Kind, container: int, *, lane: Lane) -> list
 def sweep(feeds: Feeds, kind: Kind, container: int, *, lane: Lane = "memberships") -> int:
     """Read all members of a list or program and swap them in; return how many rows differed."""
     changes.start(feeds)
-    token = state.cursor(feeds.database, changes.ACTIVITIES)
+    place = state.cursor(feeds.database, changes.ACTIVITIES)
+    assert place is not None  # noqa: S101 - it was started above
     number = _read_all(feeds, kind, container, lane)
+    # The log knows whole seconds.
+    reached_at = place.reached_at.replace(microsecond=0)
     with feeds.database.begin() as transaction:
-        changed = memberships.swap(transaction, kind, container, number)
-        if token is not None:
-            state.move_cursor(transaction, changes.ACTIVITIES, token)
+        state.hold_cursor(transaction, changes.ACTIVITIES)
+        changed = memberships.swap(transaction, kind, container, number, reached_at)
+        state.move_cursor(transaction, changes.ACTIVITIES, place)
     return changed
 
 

@@ -1,6 +1,7 @@
 """Whose smart campaigns are read next, and what readers see of it, at size."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -186,5 +187,5 @@ def test_a_member_named_twice_or_oddly_stops_no_page(desk: Desk) -> None:
     page = [{"lead_id": 1, "status": "A", "custom": {"x": "a\0b"}, "reached_success_at": None}] * 2
     memberships.keep_page(desk.database, number, page, program=9)
     with desk.database.begin() as transaction:
-        memberships.swap(transaction, "program", 9, number)
+        memberships.swap(transaction, "program", 9, number, datetime(2026, 1, 2, tzinfo=UTC))
     assert desk.run("SELECT lead_id, status_type, custom FROM program_membership") == [(1, "A", {"x": "ab"})]

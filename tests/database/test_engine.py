@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import text
@@ -38,11 +39,14 @@ def test_every_connection_reads_what_is_committed_in_utc_and_finds_both_schemas(
     assert desk.run("SELECT current_schemas(false)") == [(["marketo", "syncd"],)]
 
 
+PLACE = state.Cursor("t", datetime(2026, 1, 2, tzinfo=UTC))
+
+
 def move_and_fail(desk: Desk, failure: Callable[[], object]) -> None:
     with desk.database.begin() as transaction:
-        state.move_cursor(transaction, "x", "t")
+        state.move_cursor(transaction, "x", PLACE)
         failure()
-        state.move_cursor(transaction, "y", "t")
+        state.move_cursor(transaction, "y", PLACE)
 
 
 def test_a_transaction_is_all_or_nothing(desk):

@@ -23,23 +23,27 @@ def spans(count: int) -> list[tuple[datetime, datetime]]:
 # --- cursors --------------------------------------------------------------------------------------
 
 
+def place(token: str) -> state.Cursor:
+    return state.Cursor(token, datetime(2026, 1, 2, tzinfo=UTC))
+
+
 def moved(desk: Desk, token: str, effect: Callable[[], object]) -> None:
     with desk.database.begin() as transaction:
-        state.move_cursor(transaction, "lead_changes", token)
+        state.move_cursor(transaction, "lead_changes", place(token))
         effect()
 
 
 def test_a_cursor_starts_once_and_moves_with_the_transaction_of_its_page(desk):
     assert state.cursor(desk.database, "lead_changes") is None
-    state.start_cursor(desk.database, "lead_changes", "A")
-    state.start_cursor(desk.database, "lead_changes", "B")
-    assert state.cursor(desk.database, "lead_changes") == "A"
+    state.start_cursor(desk.database, "lead_changes", place("A"))
+    state.start_cursor(desk.database, "lead_changes", place("B"))
+    assert state.cursor(desk.database, "lead_changes") == place("A")
 
     with pytest.raises(ZeroDivisionError):
         moved(desk, "C", lambda: 1 / 0)
-    assert state.cursor(desk.database, "lead_changes") == "A"
+    assert state.cursor(desk.database, "lead_changes") == place("A")
     moved(desk, "C", lambda: None)
-    assert state.cursor(desk.database, "lead_changes") == "C"
+    assert state.cursor(desk.database, "lead_changes") == place("C")
     assert state.cursor(desk.database, "deleted_leads") is None
 
 

@@ -320,7 +320,7 @@ class Histories(RuleBasedStateMachine):
         return int(
             self._value(
                 "SELECT (SELECT count(*) FROM outbox_queue) + (SELECT count(*) FROM dirty_lead) + "
-                "(SELECT count(*) FROM dirty_member)"
+                "(SELECT count(*) FROM dirty_member) + (SELECT count(*) FROM dirty_list_member)"
             )
         )
 

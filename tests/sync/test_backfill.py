@@ -204,7 +204,7 @@ class TestAbsence:
             filled.simulator.delete_lead(lead)
         filled.simulator.create_lead(email="new@example.com")
         filled.simulator.advance(15 * DAY)
-        filled.sql("UPDATE cursor SET updated_at = updated_at - interval '15 days'")
+        filled.sql("UPDATE cursor SET reached_at = reached_at - interval '15 days'")
         return filled
 
     @pytest.mark.parametrize("way", ["bulk", "pages"])
@@ -255,14 +255,14 @@ class TestAbsence:
 
     def test_a_short_absence_costs_nothing(self, filled: Inside) -> None:
         changes.pull(filled.feeds)
-        filled.sql("UPDATE cursor SET updated_at = updated_at - interval '13 days'")
+        filled.sql("UPDATE cursor SET reached_at = reached_at - interval '13 days'")
         filled.catch_up()
         assert not reconcile.due(filled.feeds)
 
     def test_a_token_that_marketo_no_longer_takes_is_rebuilt_with_overlap(self, filled: Inside) -> None:
         changes.pull(filled.feeds)
         filled.simulator.edit_lead(9, lastName="Meanwhile")
-        filled.sql("UPDATE cursor SET token = 'worn-out', updated_at = updated_at - interval '1 hour'")
+        filled.sql("UPDATE cursor SET token = 'worn-out', reached_at = reached_at - interval '1 hour'")
         filled.catch_up()
         assert filled.value("SELECT last_name FROM lead WHERE id = 9") == "Meanwhile"
 

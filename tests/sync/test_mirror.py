@@ -71,7 +71,7 @@ def test_a_paging_token_that_marketo_no_longer_takes_is_rebuilt_and_nothing_is_l
     filled.catch_up()
     filled.simulator.edit_lead(5, lastName="While broken")
     filled.simulator.delete_lead(6)
-    filled.sql("UPDATE cursor SET token = 'NONSENSE', updated_at = now() - interval '10 minutes'")
+    filled.sql("UPDATE cursor SET token = 'NONSENSE', reached_at = now() - interval '10 minutes'")
     filled.catch_up()
     assert filled.value("SELECT last_name FROM lead WHERE id = 5") == "While broken"
     assert filled.value("SELECT _deleted_at IS NOT NULL FROM lead WHERE id = 6")
@@ -222,6 +222,10 @@ class TestExports:
         return marketo.Options(
             leads=200, limits=False, export_seconds=0.1, race_ms=0, history_days=60, file_delay=0.5
         )
+
+    @pytest.fixture(autouse=True)
+    def _in_a_hurry(self, inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(inside.app.clock, "random", lambda: 0.05)
 
     def test_failed_jobs_late_files_and_broken_downloads_end_in_a_whole_mirror(self, inside: Inside) -> None:
         schema.pull(inside.feeds)

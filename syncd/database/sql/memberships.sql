@@ -31,15 +31,21 @@ LEFT JOIN channel_status c ON c.channel = p.channel AND c.status = t.status;
 DELETE FROM swept_member WHERE sweep = :sweep;
 
 -- name: sweep_done
--- Note that a list's or program's members were read one and all.
-INSERT INTO sweep (kind, container_id, members)
-SELECT :kind, :container, count(DISTINCT lead_id) FROM swept_member WHERE sweep = :sweep
-ON CONFLICT (kind, container_id) DO UPDATE SET swept_at = now(), members = EXCLUDED.members;
+-- Note that a list's or program's members were read one and all, and where the log stood before.
+INSERT INTO sweep (kind, container_id, members, reached_at)
+SELECT :kind, :container, count(DISTINCT lead_id), CAST(:reached_at AS timestamptz) FROM swept_member WHERE sweep = :sweep
+ON CONFLICT (kind, container_id) DO UPDATE SET swept_at = now(), members = EXCLUDED.members, reached_at = EXCLUDED.reached_at;
 
 -- name: list_swap_out
 -- Who is no longer on the list.
-DELETE FROM list_membership m WHERE m.list_id = :container
-  AND NOT EXISTS (SELECT FROM swept_member s WHERE s.sweep = :sweep AND s.lead_id = m.lead_id);
+WITH gone AS (
+    DELETE FROM list_membership m WHERE m.list_id = :container
+      AND NOT EXISTS (SELECT FROM swept_member s WHERE s.sweep = :sweep AND s.lead_id = m.lead_id)
+    RETURNING m.lead_id
+)
+INSERT INTO ended_member AS e (kind, container_id, lead_id, ended_at)
+SELECT 'list', :container, lead_id, CAST(:reached_at AS timestamptz) - interval '1 microsecond' FROM gone
+ON CONFLICT (kind, container_id, lead_id) DO UPDATE SET ended_at = greatest(e.ended_at, EXCLUDED.ended_at), noted_at = now();
 
 -- name: list_swap_in
 -- Who is on the list since.
@@ -49,8 +55,14 @@ ON CONFLICT DO NOTHING;
 
 -- name: program_swap_out
 -- Who is no longer a member of the program.
-DELETE FROM program_membership m WHERE m.program_id = :container
-  AND NOT EXISTS (SELECT FROM swept_member s WHERE s.sweep = :sweep AND s.lead_id = m.lead_id);
+WITH gone AS (
+    DELETE FROM program_membership m WHERE m.program_id = :container
+      AND NOT EXISTS (SELECT FROM swept_member s WHERE s.sweep = :sweep AND s.lead_id = m.lead_id)
+    RETURNING m.lead_id
+)
+INSERT INTO ended_member AS e (kind, container_id, lead_id, ended_at)
+SELECT 'program', :container, lead_id, CAST(:reached_at AS timestamptz) - interval '1 microsecond' FROM gone
+ON CONFLICT (kind, container_id, lead_id) DO UPDATE SET ended_at = greatest(e.ended_at, EXCLUDED.ended_at), noted_at = now();
 
 -- name: program_swap_in
 -- Members as the sweep found them; only what differs. A sweep that could not ask for all fields leaves those as they are.
@@ -120,16 +132,65 @@ WHERE m.lead_id IS NULL OR s.lead_id IS NULL
 ORDER BY 1;
 
 -- name: list_events
--- Additions to and removals from lists, in the order of the log: the last one of each lead and list counts.
-WITH last AS (
-    SELECT DISTINCT ON (list_id, lead_id) list_id, lead_id, added, at
+-- Additions to and removals from lists, in the order of the log: the last one of each lead and list counts, unless there is a
+-- doubt. Then Marketo is asked: the log is out of order; it tells late what a sweep, or a later event, showed otherwise; or
+-- a removal may be that of a lead that was merged into this one, as the log names the winner for what was the loser's.
+WITH told AS (
+    SELECT e.place, e.list_id, coalesce(l._merged_into_id, e.lead_id) AS lead_id, e.added, e.at, l._merged_into_id IS NOT NULL AS moved
     FROM jsonb_to_recordset(CAST(:events AS jsonb)) AS e (place integer, list_id bigint, lead_id bigint, added boolean, at timestamptz)
+    LEFT JOIN lead l ON l.id = e.lead_id
+), last AS (
+    SELECT DISTINCT ON (list_id, lead_id) list_id, lead_id, added, at,
+        bool_or(moved) OVER pair OR at < max(at) OVER pair AS odd,
+        max(at) FILTER (WHERE NOT added) OVER pair AS removed_at
+    FROM told WINDOW pair AS (PARTITION BY list_id, lead_id)
     ORDER BY list_id, lead_id, place DESC
+), judged AS (
+    SELECT t.*, m.lead_id IS NOT NULL AS there, t.odd OR d.lead_id IS NOT NULL OR t.added <> (m.lead_id IS NOT NULL) AND (
+            coalesce(t.at < s.reached_at, false)
+            OR t.added AND coalesce(e.ended_at >= t.at, false)
+            OR NOT t.added AND coalesce(m.updated_at >= t.at, false)
+            OR NOT t.added AND EXISTS (SELECT FROM lead o WHERE o._merged_into_id = t.lead_id
+                AND o._deleted_at > t.at - interval '5 minutes')) AS doubtful
+    FROM last t
+    LEFT JOIN list_membership m ON m.list_id = t.list_id AND m.lead_id = t.lead_id
+    LEFT JOIN dirty_list_member d ON d.list_id = t.list_id AND d.lead_id = t.lead_id
+    LEFT JOIN ended_member e ON e.kind = 'list' AND e.container_id = t.list_id AND e.lead_id = t.lead_id
+    LEFT JOIN sweep s ON s.kind = 'list' AND s.container_id = t.list_id
 ), gone AS (
-    DELETE FROM list_membership m USING last WHERE NOT last.added AND m.list_id = last.list_id AND m.lead_id = last.lead_id
+    DELETE FROM list_membership m USING judged j
+    WHERE NOT j.added AND NOT j.doubtful AND m.list_id = j.list_id AND m.lead_id = j.lead_id
+), put AS (
+    INSERT INTO list_membership (list_id, lead_id, created_at, updated_at)
+    SELECT list_id, lead_id, at, at FROM judged WHERE added AND NOT doubtful ORDER BY list_id, lead_id
+    ON CONFLICT DO NOTHING
+), noted AS (
+    INSERT INTO ended_member AS e (kind, container_id, lead_id, ended_at)
+    SELECT 'list', list_id, lead_id, removed_at FROM judged WHERE removed_at IS NOT NULL ORDER BY list_id, lead_id
+    ON CONFLICT (kind, container_id, lead_id) DO UPDATE SET ended_at = greatest(e.ended_at, EXCLUDED.ended_at), noted_at = now()
 )
-INSERT INTO list_membership (list_id, lead_id, created_at, updated_at)
-SELECT list_id, lead_id, at, at FROM last WHERE added
+INSERT INTO dirty_list_member (list_id, lead_id)
+SELECT list_id, lead_id FROM judged WHERE doubtful ORDER BY list_id, lead_id
+ON CONFLICT (list_id, lead_id) DO UPDATE SET mark = nextval('dirty_mark');
+
+-- name: list_members_next
+-- Leads of one list of which it is open whether they are on it, as many as a call takes.
+SELECT list_id, lead_id, mark FROM dirty_list_member
+WHERE list_id = (SELECT list_id FROM dirty_list_member ORDER BY list_id LIMIT 1)
+ORDER BY lead_id LIMIT :most;
+
+-- name: list_members_answered
+-- What Marketo said of some leads and a list, unless they were marked again since.
+WITH ours AS (
+    DELETE FROM dirty_list_member d USING unnest(CAST(:ids AS bigint[]), CAST(:marks AS bigint[])) AS r (lead_id, mark)
+    WHERE d.list_id = :container AND d.lead_id = r.lead_id AND d.mark = r.mark
+    RETURNING d.lead_id
+), gone AS (
+    DELETE FROM list_membership m USING ours o
+    WHERE m.list_id = :container AND m.lead_id = o.lead_id AND NOT m.lead_id = ANY(CAST(:members AS bigint[]))
+)
+INSERT INTO list_membership (list_id, lead_id)
+SELECT :container, lead_id FROM ours WHERE lead_id = ANY(CAST(:members AS bigint[])) ORDER BY lead_id
 ON CONFLICT DO NOTHING;
 
 -- name: members_dirty
@@ -146,8 +207,8 @@ WHERE program_id = (SELECT program_id FROM dirty_member ORDER BY program_id LIMI
 ORDER BY lead_id LIMIT :most;
 
 -- name: members_count
--- How many program memberships are dirty.
-SELECT count(*) FROM dirty_member;
+-- How many memberships of programs and lists are dirty.
+SELECT (SELECT count(*) FROM dirty_member) + (SELECT count(*) FROM dirty_list_member);
 
 -- name: members_clear
 -- Take memberships from the set that were not marked again since they were read.
@@ -189,36 +250,63 @@ WHERE (m.status, m.status_type, m.acquired_by, m.reached_success, m.is_exhausted
     AND (m.reached_success_at, m.custom) IS DISTINCT FROM (EXCLUDED.reached_success_at, EXCLUDED.custom);
 
 -- name: members_of_retired
--- Memberships end with their lead.
+-- Memberships end with their lead. It is noted, because a merge may be told later that took them along.
 WITH retired AS (
     SELECT id FROM jsonb_to_recordset(CAST(:leads AS jsonb)) AS t (id bigint, merged_into bigint) WHERE merged_into IS NULL
 ), lists AS (
-    DELETE FROM list_membership m USING retired r WHERE m.lead_id = r.id
+    DELETE FROM list_membership m USING retired r WHERE m.lead_id = r.id RETURNING m.list_id, m.lead_id
+), programs AS (
+    DELETE FROM program_membership m USING retired r WHERE m.lead_id = r.id RETURNING m.program_id, m.lead_id
 )
-DELETE FROM program_membership m USING retired r WHERE m.lead_id = r.id;
+INSERT INTO ended_member AS e (kind, container_id, lead_id, ended_at)
+SELECT 'list', list_id, lead_id, now() FROM lists UNION ALL SELECT 'program', program_id, lead_id, now() FROM programs
+ON CONFLICT (kind, container_id, lead_id) DO UPDATE SET ended_at = greatest(e.ended_at, EXCLUDED.ended_at), noted_at = now();
 
 -- name: list_members_merged
--- The winner is on every list that a loser was on.
+-- The winner is on every list that a loser was on. Of lists that one of them left lately Marketo is asked: the log names the
+-- winner for what was the loser's, and a loser that was found to be gone before the merge was told has left all of its lists.
 WITH merged AS (
     SELECT id, merged_into FROM jsonb_to_recordset(CAST(:leads AS jsonb)) AS t (id bigint, merged_into bigint) WHERE merged_into IS NOT NULL
 ), moved AS (
     DELETE FROM list_membership m USING merged g WHERE m.lead_id = g.id RETURNING m.list_id, g.merged_into, m.created_at, m.updated_at
+), put AS (
+    INSERT INTO list_membership (list_id, lead_id, created_at, updated_at)
+    SELECT DISTINCT ON (list_id, merged_into) list_id, merged_into, created_at, updated_at FROM moved
+    ORDER BY list_id, merged_into, created_at
+    ON CONFLICT DO NOTHING
+), passed AS (
+    DELETE FROM dirty_list_member d USING merged g WHERE d.lead_id = g.id RETURNING d.list_id, g.merged_into
 )
-INSERT INTO list_membership (list_id, lead_id, created_at, updated_at)
-SELECT DISTINCT ON (list_id, merged_into) list_id, merged_into, created_at, updated_at FROM moved
-ORDER BY list_id, merged_into, created_at
-ON CONFLICT DO NOTHING;
+INSERT INTO dirty_list_member (list_id, lead_id)
+SELECT list_id, merged_into FROM passed
+UNION
+SELECT e.container_id, g.merged_into
+FROM merged g JOIN ended_member e ON e.kind = 'list' AND e.lead_id = ANY(ARRAY[g.id, g.merged_into])
+ORDER BY 1, 2
+ON CONFLICT (list_id, lead_id) DO UPDATE SET mark = nextval('dirty_mark');
 
 -- name: program_members_merged
--- The winner is a member of every program that a loser was in; how far is read again.
+-- The winner is a member of every program that a loser was in, or was about to be read of; how far is read again.
 WITH merged AS (
     SELECT id, merged_into FROM jsonb_to_recordset(CAST(:leads AS jsonb)) AS t (id bigint, merged_into bigint) WHERE merged_into IS NOT NULL
 ), moved AS (
     DELETE FROM program_membership m USING merged g WHERE m.lead_id = g.id RETURNING m.program_id, g.merged_into
+), passed AS (
+    DELETE FROM dirty_member d USING merged g WHERE d.lead_id = g.id RETURNING d.program_id, g.merged_into
 )
 INSERT INTO dirty_member (program_id, lead_id)
-SELECT DISTINCT program_id, merged_into FROM moved ORDER BY 1, 2
+SELECT program_id, merged_into FROM moved
+UNION
+SELECT program_id, merged_into FROM passed
+UNION
+SELECT e.container_id, g.merged_into
+FROM merged g JOIN ended_member e ON e.kind = 'program' AND e.lead_id = ANY(ARRAY[g.id, g.merged_into])
+ORDER BY 1, 2
 ON CONFLICT (program_id, lead_id) DO UPDATE SET mark = nextval('dirty_mark');
+
+-- name: ended_members_prune
+-- Forget memberships that ended long ago.
+DELETE FROM ended_member WHERE noted_at < now() - interval '1 day';
 
 -- name: pages_of_members
 -- Calls that a sweep of every list and program takes.

@@ -19,21 +19,25 @@ WHERE EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid
 ORDER BY r.id;
 
 -- name: cursor_get
--- Where a feed stands.
-SELECT token FROM cursor WHERE feed = :feed;
+-- Where a feed stands, and how far it has read.
+SELECT token, reached_at FROM cursor WHERE feed = :feed;
+
+-- name: cursor_hold
+-- Where a feed stands; it moves no more before this transaction ends.
+SELECT token, reached_at FROM cursor WHERE feed = :feed FOR UPDATE;
 
 -- name: cursor_put
--- Move a feed on.
-INSERT INTO cursor (feed, token) VALUES (:feed, :token)
-ON CONFLICT (feed) DO UPDATE SET token = EXCLUDED.token, updated_at = now();
+-- Move a feed.
+INSERT INTO cursor (feed, token, reached_at) VALUES (:feed, :token, :reached_at)
+ON CONFLICT (feed) DO UPDATE SET token = EXCLUDED.token, reached_at = EXCLUDED.reached_at, updated_at = now();
 
 -- name: cursor_first
 -- Start a feed, unless it has been started before.
-INSERT INTO cursor (feed, token) VALUES (:feed, :token) ON CONFLICT (feed) DO NOTHING;
+INSERT INTO cursor (feed, token, reached_at) VALUES (:feed, :token, :reached_at) ON CONFLICT (feed) DO NOTHING;
 
 -- name: cursor_age
--- Seconds since a feed last moved.
-SELECT extract(epoch FROM now() - updated_at)::float FROM cursor WHERE feed = :feed;
+-- Seconds since the time until which a feed has read the log.
+SELECT extract(epoch FROM now() - reached_at)::float FROM cursor WHERE feed = :feed;
 
 -- name: run_start
 -- A feed begins a run; runs of it that were cut off are closed.
