@@ -132,9 +132,7 @@ WHERE m.lead_id IS NULL OR s.lead_id IS NULL
 ORDER BY 1;
 
 -- name: list_events
--- Additions to and removals from lists, in the order of the log: the last one of each lead and list counts, unless there is a
--- doubt. Then Marketo is asked: the log is out of order; it tells late what a sweep, or a later event, showed otherwise; or
--- a removal may be that of a lead that was merged into this one, as the log names the winner for what was the loser's.
+-- Additions to and removals from lists, in the order of the log; what the log leaves open is marked to be asked.
 WITH told AS (
     SELECT e.place, e.list_id, coalesce(l._merged_into_id, e.lead_id) AS lead_id, e.added, e.at, l._merged_into_id IS NOT NULL AS moved
     FROM jsonb_to_recordset(CAST(:events AS jsonb)) AS e (place integer, list_id bigint, lead_id bigint, added boolean, at timestamptz)
@@ -146,10 +144,12 @@ WITH told AS (
     FROM told WINDOW pair AS (PARTITION BY list_id, lead_id)
     ORDER BY list_id, lead_id, place DESC
 ), judged AS (
-    SELECT t.*, m.lead_id IS NOT NULL AS there, t.odd OR d.lead_id IS NOT NULL OR t.added <> (m.lead_id IS NOT NULL) AND (
+    SELECT t.*, t.odd OR d.lead_id IS NOT NULL OR t.added <> (m.lead_id IS NOT NULL) AND (
+            -- It tells late what a sweep or a newer event showed otherwise.
             coalesce(t.at < s.reached_at, false)
             OR t.added AND coalesce(e.ended_at >= t.at, false)
             OR NOT t.added AND coalesce(m.updated_at >= t.at, false)
+            -- It may be the removal of a loser: the log names the winner for all that the losers did.
             OR NOT t.added AND EXISTS (SELECT FROM lead o WHERE o._merged_into_id = t.lead_id
                 AND o._deleted_at > t.at - interval '5 minutes')) AS doubtful
     FROM last t
@@ -263,8 +263,7 @@ SELECT 'list', list_id, lead_id, now() FROM lists UNION ALL SELECT 'program', pr
 ON CONFLICT (kind, container_id, lead_id) DO UPDATE SET ended_at = greatest(e.ended_at, EXCLUDED.ended_at), noted_at = now();
 
 -- name: list_members_merged
--- The winner is on every list that a loser was on. Of lists that one of them left lately Marketo is asked: the log names the
--- winner for what was the loser's, and a loser that was found to be gone before the merge was told has left all of its lists.
+-- The winner is on every list that a loser was on; of lists that one of them left lately Marketo is asked.
 WITH merged AS (
     SELECT id, merged_into FROM jsonb_to_recordset(CAST(:leads AS jsonb)) AS t (id bigint, merged_into bigint) WHERE merged_into IS NOT NULL
 ), moved AS (
