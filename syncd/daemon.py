@@ -22,8 +22,9 @@ from syncd.database import leads, outbox, state
 from syncd.database.engine import REPLICA_CLASS
 from syncd.errors import QuotaExhausted, SyncdError
 from syncd.mirror import assets, backfill, campaigns, changes, dirty, memberships, reconcile, schema
+from syncd.status import usage
 from syncd.status.http import StatusPage
-from syncd.verify import compare
+from syncd.verify import compare, cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +144,9 @@ class Daemon:
 
     def _jobs(self) -> list[Job]:
         every = self._app.settings.schedule
+        looks = self._app.settings.budget.usage_check_hours
         return [
+            *([Job(usage.FEED, looks * 3600, usage.pull, needs_schema=False)] if looks else []),
             Job(schema.FEED, every.schema_, schema.pull, needs_schema=False),
             Job(changes.FEED, every.changes, changes.pull),
             Job(dirty.FEED, every.read_back, dirty.pull),
@@ -208,7 +211,10 @@ class Daemon:
             return leads.mirrored_fields(transaction)
 
     def _verify(self, feeds: Feeds) -> None:
-        report = compare.run(feeds)
+        cost.put_off(cost.CALLS_TO_FIND_THE_OLDEST, self._app.ledger.standing())
+        plan = cost.whole(feeds)
+        cost.put_off(plan.calls, self._app.ledger.standing())
+        report = compare.run(feeds, plan)
         if report.differences:
             log.get("daemon").warning(
                 "the mirror differs from Marketo; `syncd verify --repair` mends it",

@@ -228,6 +228,8 @@ def _environ(url: str, base_url: str) -> dict[str, str]:
         "SYNCD_BUDGET__CALLS_PER_20_SECONDS": "100",
         "SYNCD_BUDGET__CONCURRENT_CALLS": "8",
         "SYNCD_MIRROR__EXPORT_POLL_SECONDS": "0.5",
+        # One call a lead: without an end to it they would keep the comparison waiting.
+        "SYNCD_MIRROR__CAMPAIGN_CALLS_PER_DAY": "100",
         "SYNCD_SCHEDULE__CHANGES": "3",
         "SYNCD_SCHEDULE__READ_BACK": "1",
         "SYNCD_SCHEDULE__BACKFILL": "2",

@@ -19,4 +19,7 @@ OUTBOX_CALLS = Counter("syncd_outbox_calls", "Calls that carried outbox rows", [
 OUTBOX_WAITING = Gauge("syncd_outbox_waiting", "Outbox rows that have not reached their final state")
 DIRTY_LEADS = Gauge("syncd_dirty_leads", "Leads whose row in the mirror may be old")
 CALLS_TODAY = Gauge("syncd_api_calls_today", "Calls that all replicas made on Marketo's present day")
+CALLS_OF_OTHERS = Gauge(
+    "syncd_api_calls_of_others", "Calls of other integrations on Marketo's present day, as of the last look"
+)
 LEADING = Gauge("syncd_leading", "1 where this replica runs the feeds")

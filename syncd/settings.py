@@ -17,6 +17,7 @@ from syncd.errors import ConfigError
 
 PREFIX = "SYNCD_"
 PLACES = (Path("syncd.toml"), Path("/etc/syncd/syncd.toml"))
+_ROUNDING = 1e-9
 _NOT_SETTINGS = {"SYNCD_CONFIG", "SYNCD_TEST_DATABASE"}
 
 
@@ -95,7 +96,9 @@ class Database(Section):
 class Budget(Section):
     """How much of Marketo's limits all replicas together may use; the rest is for other integrations."""
 
-    calls_per_20_seconds: int = Field(default=50, ge=1, le=100, description="Marketo allows 100 in all")
+    calls_per_20_seconds: int = Field(
+        default=50, ge=1, le=1000, description="Marketo allows 100 in all, unless the contract says more"
+    )
     concurrent_calls: int = Field(default=5, ge=1, le=10, description="Marketo allows 10 in all")
     calls_per_day: int = Field(default=30_000, ge=1, description="Marketo allows 50,000 on most contracts")
     export_mb_per_day: float = Field(
@@ -104,9 +107,43 @@ class Budget(Section):
     export_jobs: int = Field(
         default=2, ge=1, le=2, description="bulk exports under way at once; Marketo runs 2 in all"
     )
-    outbox_share: float = Field(
-        default=0.2, ge=0, le=0.9, description="share of each limit that only the outbox may use"
+    outbox_share: float = Field(default=0.2, ge=0, le=1, description="floor of the outbox in each limit")
+    changes_share: float = Field(default=0.1, ge=0, le=1, description="floor of changed leads")
+    memberships_share: float = Field(default=0.05, ge=0, le=1, description="floor of lists and programs")
+    backfill_share: float = Field(default=0.05, ge=0, le=1, description="floor of the first load")
+    verify_share: float = Field(default=0.02, ge=0, le=1, description="floor of comparisons")
+    marketo_calls_per_day: int | None = Field(
+        default=None, ge=1, description="what the contract allows all integrations together"
     )
+    reserve_per_day: int = Field(
+        default=5_000, ge=0, description="calls of that which are always left to others"
+    )
+    usage_check_hours: float = Field(
+        default=1.0, ge=0, description="how often Marketo is asked what others have used; 0: never"
+    )
+
+    @model_validator(mode="after")
+    def _fit_shares(self) -> Budget:
+        """Refuse floors that are more than the whole; those that are not given make room for those that are."""
+        names = [name for name in type(self).model_fields if name.endswith("_share")]
+        given = [name for name in names if name in self.model_fields_set]
+        room = 1 - sum(getattr(self, name) for name in given)
+        if room < -_ROUNDING:
+            raise ValueError(f"{', '.join(given)} add up to {1 - room:g}; together they may be 1 at most")
+        others = [name for name in names if name not in given]
+        wanted = sum(getattr(self, name) for name in others)
+        for name in others:
+            object.__setattr__(self, name, getattr(self, name) * min(1.0, max(0.0, room) / wanted))
+        return self
+
+    def share_of(self, lane: str) -> float:
+        """Return the floor of a lane."""
+        return float(getattr(self, f"{lane}_share"))
+
+    @property
+    def quota(self) -> int:
+        """Calls that Marketo allows all integrations together in a day."""
+        return self.marketo_calls_per_day or max(50_000, self.calls_per_day + self.reserve_per_day)
 
 
 class Mirror(Section):

@@ -98,10 +98,14 @@ def conf(database_url: str, simulator: Simulator) -> dict[str, dict[str, object]
         },
         "database": {"url": database_url},
         "budget": {
-            "calls_per_20_seconds": 100,
+            "calls_per_20_seconds": 1000,
             "concurrent_calls": 10,
             "calls_per_day": 1_000_000,
             "outbox_share": 0,
+            "changes_share": 0,
+            "memberships_share": 0,
+            "backfill_share": 0,
+            "verify_share": 0,
         },
         "mirror": {"export_poll_seconds": 0.3},
         "outbox": {

@@ -13,7 +13,7 @@ import typer
 
 import syncd
 from syncd import log
-from syncd.cli import demonstration, feeds, outbox, report, service, simulate
+from syncd.cli import demonstration, feeds, outbox, report, service, simulate, verify
 from syncd.cli.shared import Context, say_error
 from syncd.errors import ConfigError, SyncdError
 
@@ -57,6 +57,7 @@ service.register(app)
 feeds.register(app)
 outbox.register(app)
 report.register(app)
+verify.register(app)
 simulate.register(app)
 
 

@@ -1,9 +1,7 @@
-"""status and verify."""
+"""status."""
 
 from __future__ import annotations
 
-import signal
-from collections import Counter
 from typing import Annotated, Any
 
 import orjson
@@ -11,26 +9,27 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from syncd.cli.shared import built, context_of, progress
-from syncd.database import migrate as migrations
+from syncd.cli.shared import context_of
 from syncd.database.engine import Database
 from syncd.status import snapshot
-from syncd.verify import compare
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 SHOWN = 50
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command()(status)
-    app.command()(verify)
 
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Show how fresh each feed is, what waits, what failed, and what the day's calls were spent on."""
     settings = context_of(context).settings()
-    taken = snapshot.take(Database(settings.database), settings.budget)
+    database = Database(settings.database)
+    try:
+        taken = snapshot.take(database, settings.budget, settings.mirror)
+    finally:
+        database.close()
     if as_json:
         typer.echo(orjson.dumps(taken, option=orjson.OPT_INDENT_2).decode())
         return
@@ -62,7 +61,7 @@ def _lines(taken: dict[str, Any]) -> list[str]:
             f"outbox    {outbox['waiting']} waiting (oldest {_age(outbox['oldest_seconds'])}), {outbox['retrying']} retrying, "
             f"{outbox['failed']} failed, {outbox['uncertain']} uncertain"
         ),
-        f"calls     {api['calls_today']} of {api['calls_per_day']} today, {api['errors_today']} failed",
+        _calls(api),
     ]
     lines.insert(
         4,
@@ -79,12 +78,55 @@ def _lines(taken: dict[str, Any]) -> list[str]:
                 3,
                 f"          it would retire {walk['would_retire']} leads; `{walk['command']}` lets it go on once",
             )
+    lines += _lanes(api)
+    lines += _ahead(taken["forecast"], api["resets_at"]) if taken["forecast"] else []
     lines += [f"paused    {p['what']} until {p['until']}: {p['reason']}" for p in api["paused"]]
     lines += [
         f"replica   {r['id']} on {r['host']}, process {r['pid']}, since {r['started_at']}"
         for r in taken["replicas"]
     ]
     return lines if taken["replicas"] else [*lines, "replica   none runs"]
+
+
+def _calls(api: dict[str, Any]) -> str:
+    others = api["others"]
+    told = "" if others is None else f"; other integrations made {others['calls']}"
+    return (
+        f"calls     {api['calls_today']} of {api['calls_allowed']} today, {api['errors_today']} failed; {api['calls_left']} left "
+        f"until {_when(api['resets_at'])}{told}"
+    )
+
+
+def _lanes(api: dict[str, Any]) -> list[str]:
+    spent = [f"{lane['lane']} {lane['calls']}" for lane in api["by_lane"] if lane["calls"]]
+    lines = [f"spent     {', '.join(spent)}"] if spent else []
+    return lines + [
+        f"parked    {lane['lane']} until {_when(lane['parked_until'])}"
+        for lane in api["by_lane"]
+        if lane["parked_until"]
+    ]
+
+
+def _ahead(forecast: dict[str, Any], resets_at: str) -> list[str]:
+    lines = [
+        f"forecast  {work['what']}: {work['items']} wait, about {work['calls']} calls, "
+        + (
+            f"done by {_when(work['done_at'])}"
+            if work["done_at"]
+            else "not to be done within the day's calls"
+        )
+        for work in forecast["backlog"]
+        if work["items"]
+    ]
+    if forecast["lasts"]:
+        enough = f"forecast  the day's calls last: about {forecast['calls_by_reset']} by {_when(resets_at)}"
+    else:
+        enough = f"forecast  the day's calls do not last: they are used up by {_when(forecast['used_up_at'])}"
+    return [*lines, enough]
+
+
+def _when(moment: str | None) -> str:
+    return "-" if moment is None else f"{moment[:16].replace('T', ' ')} UTC"
 
 
 def _age(seconds: float | None) -> str:
@@ -94,62 +136,3 @@ def _age(seconds: float | None) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def verify(
-    context: typer.Context,
-    as_json: AsJson = False,
-    repair: Annotated[bool, typer.Option("--repair", help="Read every lead that differs anew.")] = False,
-) -> None:
-    """Compare every mirrored field of every lead with Marketo and list every difference."""
-    with built(context) as app, progress() as tell:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: app.clock.stop())
-        # Before the first call: calls are dear.
-        migrations.require_newest(app.database)
-        feeds = app.feeds(tell)
-        plan = compare.plan(feeds)
-        typer.echo(
-            f"this takes {plan.calls} calls or a few more, of {app.settings.budget.calls_per_day} a day; {plan.campaign_leads} "
-            "of them compare the campaigns of a sample of leads",
-            err=True,
-        )
-        report = compare.run(feeds, plan, repair=repair)
-    if as_json:
-        document = {
-            "leads": report.leads,
-            "fields": report.fields,
-            "lists_and_programs": report.containers,
-            "campaign_sample": {"leads": report.campaign_leads, "moved_since_read": report.campaigns_stale},
-            "differences": [
-                {"where": d.where, "lead": d.lead_id, "kind": d.kind, "fields": list(d.fields)}
-                for d in report.differences
-            ],
-            "repaired": report.repaired,
-        }
-        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
-    else:
-        _say(report)
-    if report.differences and not repair:
-        raise typer.Exit(1)
-
-
-def _say(report: compare.Report) -> None:
-    for difference in report.differences[:SHOWN]:
-        names = f" in {', '.join(difference.fields)}" if difference.fields else ""
-        place = "" if difference.where == "leads" else f" in {difference.where}"
-        typer.echo(f"lead {difference.lead_id}{place}: {difference.kind}{names}")
-    if len(report.differences) > SHOWN:
-        typer.echo(f"… and {len(report.differences) - SHOWN} more; --json lists them all")
-    if report.campaigns_stale:
-        typer.echo(
-            f"campaigns: {report.campaigns_stale} of {report.campaign_leads} leads went through one since they were read; "
-            "that is age, no difference"
-        )
-    kinds = Counter(d.kind for d in report.differences)
-    told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "no difference"
-    typer.echo(
-        f"{report.leads} leads of {report.fields} fields, the members of {report.containers} lists and programs, and the "
-        f"campaigns of a sample of {report.campaign_leads} leads compared: {told}"
-        + (f"; {report.repaired} repaired" if report.repaired else "")
-    )

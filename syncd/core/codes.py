@@ -132,6 +132,12 @@ def next_reset(now: datetime) -> datetime:
     return datetime.combine(tomorrow, time.min, RESET_ZONE).astimezone(UTC)
 
 
+def last_reset(now: datetime) -> datetime:
+    """Return the last midnight in US Central time, as UTC."""
+    today = now.astimezone(RESET_ZONE).date()
+    return datetime.combine(today, time.min, RESET_ZONE).astimezone(UTC)
+
+
 _QUOTED_VALUE = re.compile(
     r"(?i)(value[s]?\s*[:=]?\s*)['\"\u2018\u201c].*?(\. required of type .*)?$", re.DOTALL
 )

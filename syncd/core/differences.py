@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -16,3 +16,5 @@ class Difference:
     fields: tuple[str, ...] = ()
     where: str = "leads"
     """leads, or the list or program that it is about, such as "list 1001"."""
+    values: dict[str, tuple[Any, Any]] = field(default_factory=dict, compare=False, repr=False)
+    """The mirror's and Marketo's value of each differing field, where they were asked for: people's data."""

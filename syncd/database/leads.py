@@ -8,7 +8,7 @@ column's type becomes NULL there and is kept in ``_unparsed``.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -163,6 +163,28 @@ def compare_page(
 ) -> list[Difference]:
     """Compare leads as a page of the API holds them with their rows."""
     return _differing(transaction, fields, typed(fields, _page(fields)), document(records)) if records else []
+
+
+def with_values(
+    transaction: Transaction,
+    fields: Sequence[LeadField],
+    found: Sequence[Difference],
+    records: Sequence[dict[str, Any]],
+) -> list[Difference]:
+    """Return the differences with both values of each differing field: the mirror's and the record's."""
+    columns = {f.name: f.column for f in fields}
+    theirs = {int(r["id"]): r for r in records}
+    rows = {r.id: r.row for r in transaction.rows("lead_documents", ids=[d.lead_id for d in found])}
+    filled = []
+    for one in found:
+        row = rows.get(one.lead_id, {})
+        odd = row.get("_unparsed") or {}
+        values = {
+            name: (odd.get(name, row.get(columns[name])), theirs.get(one.lead_id, {}).get(name))
+            for name in one.fields
+        }
+        filled.append(replace(one, values=values))
+    return filled
 
 
 def mark_staged_dirty(transaction: Transaction, table: str, reason: str) -> int:

@@ -80,6 +80,7 @@ def compare(transaction: Transaction, kind: Kind, container: int, sweep: int) ->
             "missing" if r.missing else "extra" if r.extra else "changed",
             tuple(r.fields),
             where,
+            {name: ((r.ours or {}).get(name), (r.theirs or {}).get(name)) for name in r.fields},
         )
         for r in found
     ]

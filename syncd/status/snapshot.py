@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from syncd import metrics
 from syncd.database.engine import REPLICA_CLASS
 from syncd.mirror import reconcile
+from syncd.status import forecast
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,8 +19,13 @@ FORMAT = 1
 """Raised when a key of the document changes its meaning or goes."""
 
 
-def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
-    """Return the document: only JSON's own types, times as ISO 8601 in UTC, durations in seconds."""
+def take(
+    database: Database, budget: settings.Budget, mirror: settings.Mirror | None = None
+) -> dict[str, Any]:
+    """Return the document: only JSON's own types, times as ISO 8601 in UTC, durations in seconds.
+
+    mirror: tells what is due, for the forecast; without it there is none.
+    """
     kind = database.names.lock_class(REPLICA_CLASS) & 0xFFFFFFFF
     with database.begin() as transaction:
         outbox, leads, dirty = (
@@ -35,6 +41,8 @@ def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
         exports = transaction.row("export_state", kind=kind)
         walks = {w.purpose: w for w in transaction.rows("walks")}
         replicas = transaction.rows("replicas_alive", kind=kind)
+        spent = forecast.spending(transaction, budget)
+        ahead = forecast.forecast(transaction, budget, mirror) if mirror else None
     assert outbox is not None and leads is not None and dirty is not None and assets is not None  # noqa: S101, PT018
     calls = sum(int(u.calls) for u in usage)
     return {
@@ -65,12 +73,14 @@ def take(database: Database, budget: settings.Budget) -> dict[str, Any]:
             "export_mb_today": round((exports.today if exports else 0) / 1_000_000, 1),
             "export_mb_per_day": budget.export_mb_per_day,
             "exports_under_way": exports.under_way if exports else 0,
+            **spent,
             "errors_today": sum(int(u.errors) for u in usage),
             "by_endpoint": [
                 {"lane": u.lane, "endpoint": u.endpoint, "calls": u.calls, "errors": u.errors} for u in usage
             ],
             "paused": [{"what": p.what, "until": _time(p.until), "reason": p.reason} for p in pauses],
         },
+        "forecast": ahead,
         "feeds": [
             {
                 "feed": r.feed,

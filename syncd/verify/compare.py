@@ -19,6 +19,7 @@ from syncd.errors import Retryable, WorkFailed
 from syncd.mirror import campaigns, dirty, extract
 from syncd.mirror import memberships as members
 from syncd.mirror.runs import recorded
+from syncd.verify import cost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
 
 FEED = "verify"
 TABLE = "staging_verify"
-CALLS_A_WINDOW = 4
-CALLS_TO_FIND_THE_OLDEST = 3
+STOPPED = "the comparison was stopped before its end"
 
 
 @dataclass
@@ -51,37 +51,12 @@ class Report:
     repaired: int = 0
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a comparison will read, before it reads it."""
-
-    spans: list[tuple[datetime, datetime]]
-    pages: int
-    """Pages of leads, for fields that are in no export, and of members."""
-    campaign_leads: int = 0
-    """Leads whose smart campaigns are compared at most, one call each."""
-
-    @property
-    def calls(self) -> int:
-        """Calls at the least; each further look at an unfinished job is one more."""
-        return len(self.spans) * CALLS_A_WINDOW + self.pages + self.campaign_leads
-
-
-def plan(feeds: Feeds) -> Plan:
-    """Return the windows that hold all leads. Costs three calls, or none where ``mirror.backfill_from`` is set."""
-    client = feeds.client.on("verify")
-    spans = extract.spans(extract.oldest_lead(feeds, client), feeds.clock.now(), feeds.conf.window_days)
-    with feeds.database.begin() as transaction:
-        whole = all(f.exportable for f in leads.mirrored_fields(transaction))
-        pages = int(transaction.scalar("pages_of_members") or 0)
-        covered = transaction.row("campaign_coverage")
-        pages += 0 if whole else int(transaction.scalar("pages_of_leads") or 0)
-    sampled = min(feeds.conf.verify_campaign_leads, covered.leads_read if covered else 0)
-    return Plan(spans, pages, sampled)
-
-
-def run(feeds: Feeds, chosen: Plan | None = None, *, repair: bool = False) -> Report:
+def run(
+    feeds: Feeds, chosen: cost.Plan | None = None, *, repair: bool = False, values: bool = False
+) -> Report:
     """Compare, and with ``repair`` read every differing lead anew.
+
+    values: put both values of each differing field into the report; they are people's data.
 
     Raises WorkFailed where a repair would retire more than ``mirror.retire_at_most`` of the mirror.
     """
@@ -90,27 +65,58 @@ def run(feeds: Feeds, chosen: Plan | None = None, *, repair: bool = False) -> Re
         client = feeds.client.on("verify")
         with feeds.database.begin() as transaction:
             fields = leads.mirrored_fields(transaction)
-        exported = [f for f in fields if f.exportable]
         if not fields:
             raise WorkFailed("the field schema is not known yet; run `syncd pull schema` first")
         # What is known to be old is no finding.
         dirty.pull(feeds, lane="verify")
         report.fields = len(fields)
-        spans = (chosen or plan(feeds)).spans
-        report.leads = _load_all(feeds, client, exported, spans)
-        if feeds.clock.stopping():
-            raise WorkFailed("the comparison was stopped before its end")
-        with feeds.database.begin() as transaction:
-            found = leads.compare_staged(transaction, exported, TABLE)
-            staging.drop(feeds.database, transaction, TABLE)
-        found += _compare_unexported(feeds, client, fields)
-        report.differences = _confirmed(feeds, client, fields, found) + _compare_members(feeds, report)
-        report.differences += _compare_campaigns(feeds, report)
+        chosen = chosen or cost.whole(feeds)
+        if chosen.sample is None:
+            found = _compare_all(feeds, client, fields, chosen, report)
+            report.differences = _confirmed(feeds, client, fields, found, values=values)
+            report.differences += _compare_members(feeds, report)
+            report.differences += _compare_campaigns(feeds, report)
+        else:
+            found = _compare_sample(feeds, client, fields, chosen.sample, report)
+            report.differences = _confirmed(feeds, client, fields, found, values=values)
         counts.update(leads=report.leads, differences=len(report.differences))
         if repair and report.differences:
-            _repair(feeds, report)
+            _repair(feeds, report, of_all=chosen.sample is None)
             counts["repaired"] = report.repaired
     return report
+
+
+def _compare_all(
+    feeds: Feeds, client: Client, fields: Sequence[LeadField], chosen: cost.Plan, report: Report
+) -> list[Difference]:
+    exported = [f for f in fields if f.exportable]
+    report.leads = _load_all(feeds, client, exported, chosen.spans)
+    if feeds.clock.stopping():
+        raise WorkFailed(STOPPED)
+    with feeds.database.begin() as transaction:
+        found = leads.compare_staged(transaction, exported, TABLE)
+        staging.drop(feeds.database, transaction, TABLE)
+    return found + _compare_unexported(feeds, client, fields)
+
+
+def _compare_sample(
+    feeds: Feeds, client: Client, fields: Sequence[LeadField], pages: Sequence[int], report: Report
+) -> list[Difference]:
+    found: list[Difference] = []
+    names = [f.name for f in fields]
+    for done, page in enumerate(pages):
+        if feeds.clock.stopping():
+            raise WorkFailed(STOPPED)
+        ids = list(range(max(1, page * cost.PAGE), (page + 1) * cost.PAGE))
+        records = client.leads("id", ids, names)
+        there = {int(r["id"]) for r in records}
+        with feeds.database.begin() as transaction:
+            found += leads.compare_page(transaction, fields, records)
+            living = {int(r.id) for r in transaction.rows("lead_living", ids=ids)}
+        found += [Difference(lead, "extra") for lead in sorted(living - there)]
+        report.leads += len(there | living)
+        feeds.progress("pages", done + 1, len(pages))
+    return found
 
 
 def _load_all(
@@ -171,7 +177,7 @@ def _compare_members(feeds: Feeds, report: Report) -> list[Difference]:
     for kind in kinds:
         for container in memberships.due(feeds.database, kind, 0):
             if feeds.clock.stopping():
-                raise WorkFailed("the comparison was stopped before its end")
+                raise WorkFailed(STOPPED)
             differing = members.differences(feeds, kind, container, lane="verify")
             if differing:
                 again = set(members.differences(feeds, kind, container, lane="verify"))
@@ -187,7 +193,7 @@ def _compare_campaigns(feeds: Feeds, report: Report) -> list[Difference]:
         feeds.database, feeds.conf.verify_campaign_leads, feeds.clock.random()
     ):
         if feeds.clock.stopping():
-            raise WorkFailed("the comparison was stopped before its end")
+            raise WorkFailed(STOPPED)
         differing, stale = campaigns.differences(feeds, lead, read_at, lane="verify")
         if differing:
             again, stale = campaigns.differences(feeds, lead, read_at, lane="verify")
@@ -199,7 +205,12 @@ def _compare_campaigns(feeds: Feeds, report: Report) -> list[Difference]:
 
 
 def _confirmed(
-    feeds: Feeds, client: Client, fields: Sequence[LeadField], found: Sequence[Difference]
+    feeds: Feeds,
+    client: Client,
+    fields: Sequence[LeadField],
+    found: Sequence[Difference],
+    *,
+    values: bool,
 ) -> list[Difference]:
     """Read the leads that differ once more and return those that still do."""
     confirmed: list[Difference] = []
@@ -210,18 +221,19 @@ def _confirmed(
         records = client.leads("id", ids, names)
         there = {int(r["id"]) for r in records}
         with feeds.database.begin() as transaction:
-            confirmed += leads.compare_page(transaction, fields, records)
+            differing = leads.compare_page(transaction, fields, records)
+            confirmed += leads.with_values(transaction, fields, differing, records) if values else differing
             living = {int(r.id) for r in transaction.rows("lead_living", ids=ids)}
         confirmed += [Difference(lead, "extra") for lead in sorted(living - there)]
     return confirmed
 
 
-def _repair(feeds: Feeds, report: Report) -> None:
+def _repair(feeds: Feeds, report: Report, *, of_all: bool) -> None:
     of_leads = [d for d in report.differences if d.where == "leads"]
     extra = sum(d.kind == "extra" for d in of_leads)
     with feeds.database.begin() as transaction:
         row = transaction.row("lead_count")
-        living = int(row.living) if row else 0
+        living = int(row.living) if row and of_all else report.leads
         if extra > max(1, living * feeds.conf.retire_at_most):
             raise WorkFailed(
                 f"the repair would retire {extra} of {living} leads, more than mirror.retire_at_most allows; look into "

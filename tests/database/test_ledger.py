@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from syncd import settings
-from syncd.core.budget import STOPPING
+from syncd.core.budget import LANES, STOPPING
 from syncd.core.codes import next_reset
 from syncd.database import state
 from syncd.database.budget import LONGEST_WAIT, SHORTEST_WAIT, Ledger
@@ -27,14 +27,19 @@ def clock(desk: Desk) -> FakeClock:
     def pass_on(seconds: float) -> None:
         desk.run(
             "UPDATE api_call SET started_at = started_at - make_interval(secs => %(s)s), "
-            "expires_at = expires_at - make_interval(secs => %(s)s)".replace("%(s)s", str(seconds))
+            "expires_at = expires_at - make_interval(secs => %(s)s), "
+            "finished_at = finished_at - make_interval(secs => %(s)s)".replace("%(s)s", str(seconds))
+        )
+        desk.run(
+            "UPDATE quota_pause SET until = until - make_interval(secs => %s) WHERE what = 'rate'", seconds
         )
 
     return FakeClock(on_sleep=pass_on)
 
 
 def ledger(desk: Desk, clock: FakeClock, **conf: object) -> Ledger:
-    roomy = {"calls_per_20_seconds": 100, "concurrent_calls": 10, "calls_per_day": 1000, "outbox_share": 0}
+    roomy = {"calls_per_20_seconds": 100, "concurrent_calls": 10, "calls_per_day": 1000}
+    roomy |= dict.fromkeys([f"{lane}_share" for lane in LANES], 0)
     return Ledger(desk.database, settings.Budget(**{**roomy, **conf}), clock)
 
 
@@ -122,6 +127,15 @@ def test_yesterdays_calls_are_not_todays(desk, clock):
     assert calls_today(desk) == 1
 
 
+@pytest.mark.parametrize(("code", "seconds"), [("606", 5), ("615", 1)])
+def test_a_refusal_for_too_many_calls_makes_every_lane_hold_its_breath(desk, clock, code, seconds):
+    books = ledger(desk, clock)
+    books.release(call(books), charged=False, error=code)
+    began = clock.monotonic()
+    end(books, call(books, "outbox"))
+    assert seconds - 1 <= clock.monotonic() - began <= seconds
+
+
 @pytest.mark.parametrize("error", [None, "606"])
 def test_a_call_that_marketo_does_not_charge_is_taken_off_the_day(desk, clock, error):
     books = ledger(desk, clock, calls_per_day=1)
@@ -136,10 +150,10 @@ def test_a_call_that_failed_but_is_charged_counts_as_both(desk, clock):
     assert desk.run("SELECT calls, errors FROM api_usage") == [(1, 1)]
 
 
-@pytest.mark.parametrize(
-    ("limit", "others"), [("calls_per_20_seconds", 8), ("concurrent_calls", 8), ("calls_per_day", 8)]
-)
-def test_a_share_of_each_limit_is_the_outboxs_own(desk, clock, limit, others):
+@pytest.mark.parametrize(("limit", "others"), [("calls_per_20_seconds", 9), ("concurrent_calls", 8)])
+def test_a_share_of_the_slots_is_the_outboxs_own_and_of_the_rate_is_lent_bit_by_bit(
+    desk, clock, limit, others
+):
     books = ledger(desk, clock, **{limit: 10, "outbox_share": 0.2})
     clock.on_sleep = lambda _: clock.stop()
     for _ in range(others):

@@ -72,7 +72,7 @@ def reader(newest_postgres: postgres.Server) -> Iterator[psycopg.Connection[Any]
         conf = {
             "marketo": {"base_url": simulator.base_url, **SECRET},
             "database": {"url": url},
-            "budget": {"calls_per_20_seconds": 100, "concurrent_calls": 10, "outbox_share": 0},
+            "budget": {"calls_per_20_seconds": 1000, "concurrent_calls": 10, "outbox_share": 0},
             "mirror": {"export_poll_seconds": 0.2, "campaign_calls_per_day": READ},
         }
         with built(Settings(**conf)) as app:

@@ -26,10 +26,14 @@ def house(
     database_url: str, simulator: Simulator, tmp_path: Path, processes_conf: dict[str, str]
 ) -> Iterator[House]:
     hurried = {
-        "SYNCD_BUDGET__CALLS_PER_20_SECONDS": "100",
+        "SYNCD_BUDGET__CALLS_PER_20_SECONDS": "1000",
         "SYNCD_BUDGET__CONCURRENT_CALLS": "10",
         "SYNCD_BUDGET__CALLS_PER_DAY": "1000000",
         "SYNCD_BUDGET__OUTBOX_SHARE": "0",
+        "SYNCD_BUDGET__CHANGES_SHARE": "0",
+        "SYNCD_BUDGET__MEMBERSHIPS_SHARE": "0",
+        "SYNCD_BUDGET__BACKFILL_SHARE": "0",
+        "SYNCD_BUDGET__VERIFY_SHARE": "0",
         "SYNCD_MIRROR__EXPORT_POLL_SECONDS": "0.1",
         "SYNCD_OUTBOX__RETRY_BASE_SECONDS": "0.1",
         "SYNCD_OUTBOX__RETRY_CAP_SECONDS": "0.5",

@@ -9,7 +9,7 @@ from syncd import simulator as marketo
 from syncd.database import campaigns as turns
 from syncd.mirror import campaigns, changes, dirty, memberships
 from syncd.status import snapshot
-from syncd.verify import compare
+from syncd.verify import compare, cost
 from tests.sync.inside import Inside, beside
 
 OF_LEAD = "GET /rest/v1/leads/{leadId}/smartCampaignMembership.json"
@@ -279,7 +279,7 @@ class TestCampaigns:
 class TestVerify:
     def test_a_sample_of_campaigns_is_compared_and_its_cost_is_told(self, whole: Inside) -> None:
         object.__setattr__(whole.feeds.conf, "verify_campaign_leads", 20)
-        plan = compare.plan(whole.feeds)
+        plan = cost.whole(whole.feeds)
         assert plan.campaign_leads == 20
         report = compare.run(whole.feeds, plan)
         assert (report.campaign_leads, report.campaigns_stale, report.differences) == (20, 0, [])

@@ -101,7 +101,8 @@ WHERE s.sweep = :sweep AND NOT EXISTS (SELECT FROM lead l WHERE l.id = s.lead_id
 
 -- name: list_differences
 -- Leads whose membership of a list differs from what a sweep found.
-SELECT coalesce(m.lead_id, s.lead_id) AS lead_id, m.lead_id IS NULL AS missing, s.lead_id IS NULL AS extra, ARRAY[]::text[] AS fields
+SELECT coalesce(m.lead_id, s.lead_id) AS lead_id, m.lead_id IS NULL AS missing, s.lead_id IS NULL AS extra, ARRAY[]::text[] AS fields,
+    NULL::jsonb AS ours, NULL::jsonb AS theirs
 FROM (SELECT lead_id FROM list_membership WHERE list_id = :container) AS m
 FULL JOIN (SELECT DISTINCT lead_id FROM swept_member WHERE sweep = :sweep) AS s ON s.lead_id = m.lead_id
 WHERE m.lead_id IS NULL OR s.lead_id IS NULL
@@ -121,7 +122,8 @@ SELECT coalesce(m.lead_id, s.lead_id) AS lead_id, m.lead_id IS NULL AS missing, 
         CASE WHEN m.membership_date IS DISTINCT FROM s.membership_date THEN 'membership_date' END,
         CASE WHEN m.updated_at IS DISTINCT FROM s.updated_at THEN 'updated_at' END,
         CASE WHEN s.custom IS NOT NULL AND m.reached_success_at IS DISTINCT FROM s.reached_success_at THEN 'reached_success_at' END,
-        CASE WHEN s.custom IS NOT NULL AND m.custom IS DISTINCT FROM s.custom THEN 'custom' END], NULL) AS fields
+        CASE WHEN s.custom IS NOT NULL AND m.custom IS DISTINCT FROM s.custom THEN 'custom' END], NULL) AS fields,
+    to_jsonb(m) AS ours, to_jsonb(s) AS theirs
 FROM (SELECT * FROM program_membership WHERE program_id = :container) AS m
 FULL JOIN (SELECT DISTINCT ON (lead_id) * FROM swept_member WHERE sweep = :sweep ORDER BY lead_id) AS s ON s.lead_id = m.lead_id
 WHERE m.lead_id IS NULL OR s.lead_id IS NULL

@@ -87,6 +87,14 @@ FROM lead;
 -- Which of these leads are alive in the mirror.
 SELECT id FROM lead WHERE id = ANY(:ids) AND _deleted_at IS NULL;
 
+-- name: lead_pages
+-- Pages of consecutive ids that hold living leads, and how many.
+SELECT id / :ids AS page, count(*) AS leads FROM lead WHERE _deleted_at IS NULL GROUP BY 1 ORDER BY 1;
+
+-- name: lead_documents
+-- Leads as documents, for a person who asked to see values.
+SELECT id, to_jsonb(l) AS row FROM lead l WHERE id = ANY(:ids);
+
 -- name: lead_ids_after
 -- Ids of living leads, a page at a time.
 SELECT id FROM lead WHERE id > :after AND _deleted_at IS NULL ORDER BY id LIMIT :most;
