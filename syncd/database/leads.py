@@ -117,6 +117,14 @@ def unseen_leads(transaction: Transaction, ids: Sequence[int]) -> set[int]:
     return {int(row.lead_id) for row in transaction.rows("leads_unseen", ids=list(ids))} if ids else set()
 
 
+def seen_since(transaction: Transaction, moments: Sequence[tuple[int, datetime]]) -> set[int]:
+    """Return those of the leads, each with a moment of Marketo's log, whose row was written well after it."""
+    if not moments:
+        return set()
+    rows = document([{"lead_id": lead, "at": at.isoformat()} for lead, at in moments])
+    return {int(row.lead_id) for row in transaction.rows("leads_seen_since", moments=rows)}
+
+
 def forget_dirty(transaction: Transaction, ids: Sequence[int]) -> None:
     """Leads that are gone for good need no reading; a read of them that began earlier can't bring them back."""
     if ids:

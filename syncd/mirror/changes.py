@@ -36,7 +36,12 @@ LEAD_CHANGES, DELETED_LEADS, ACTIVITIES = "lead_changes", "deleted_leads", "acti
 NEW_LEAD, CHANGE_DATA_VALUE = 12, 13
 ADD_TO_LIST, REMOVE_FROM_LIST, MERGE_LEADS = 24, 25, 32
 REQUEST_CAMPAIGN, CHANGE_STATUS, CHANGE_MEMBER_DATA = 47, 104, 123
-TOLD = (ADD_TO_LIST, REMOVE_FROM_LIST, MERGE_LEADS, REQUEST_CAMPAIGN, CHANGE_STATUS, CHANGE_MEMBER_DATA)
+ADD_TO_NURTURE, CHANGE_STREAM, CHANGE_CADENCE = 113, 114, 115
+TOLD = (
+    ADD_TO_LIST, REMOVE_FROM_LIST, MERGE_LEADS, REQUEST_CAMPAIGN, CHANGE_STATUS, ADD_TO_NURTURE, CHANGE_STREAM, CHANGE_CADENCE,
+    CHANGE_MEMBER_DATA,
+)  # fmt: skip
+"""Types that share the log's calls, at most ten."""
 TOKEN_REFUSED = re.compile(r"1001|1003|7\d\d")
 """With these codes Marketo says that it does not take a paging token."""
 LEAST_OVERLAP = timedelta(minutes=5)
@@ -151,7 +156,12 @@ def _mark_changed(transaction: Transaction, items: list[Activity], counts: Count
 
 
 def _retire(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:
-    counts["retired"] += leads.bury(transaction, [(item.lead_id, None) for item in items])
+    """Retire what was deleted; a lead that was seen since is read again, since its id may live."""
+    seen = leads.seen_since(transaction, [(item.lead_id, item.date) for item in items])
+    counts["marked"] += state.mark_dirty(transaction, sorted(seen), "deleted")
+    counts["retired"] += leads.bury(
+        transaction, [(item.lead_id, None) for item in items if item.lead_id not in seen]
+    )
 
 
 def _follow(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:

@@ -252,6 +252,11 @@ def fresh(rows: Rows) -> None:
     assert timedelta(0) <= rows[0]["ago"] < timedelta(minutes=10)
 
 
+def changed(rows: Rows) -> None:
+    assert len(rows) == LEADS
+    assert {r["id"] for r in rows if r["is_gone"]} == {*MERGED, *DELETED}
+
+
 CHECKS: dict[str, Callable[[Rows], None]] = {
     "How many leads do we have, and how many can we mail?": living,
     "How many new leads come in each week?": weeks,
@@ -280,6 +285,7 @@ CHECKS: dict[str, Callable[[Rows], None]] = {
     "What are the API calls spent on?": spent,
     "Which values did not fit their column?": misfits,
     "How fresh are the leads?": fresh,
+    "Which leads changed in the last hour?": changed,
 }
 
 

@@ -182,3 +182,18 @@ def test_many_doubts_of_a_list_take_one_call_and_a_list_that_is_gone_has_no_memb
     assert held(swept) == true(swept)
     assert held(swept, 999) == []
     assert swept.value("SELECT reason FROM dirty_lead WHERE lead_id = %s", members[5]) == "member"
+
+
+def test_changed_members_of_a_program_cost_their_pages_of_the_log_and_of_members(swept: Inside) -> None:
+    memberships.pull_programs(swept.feeds)
+    swept.simulator.set_program_status(1001, "Engaged", list(range(1, 401)))
+    swept.simulator.set_program_status(1001, "Not in Program", [5])
+    swept.simulator.reset_calls()
+    swept.catch_up()
+    marked = swept.value("SELECT count(*) FROM dirty_member")
+    memberships.pull_members(swept.feeds)
+    assert marked > 300
+    assert swept.calls("GET /rest/v1/programs/{programId}/members.json") == 2
+    assert swept.calls(ACTIVITIES) == 2
+    assert swept.sql("SELECT FROM program_membership WHERE program_id = 1001 AND lead_id = 5") == []
+    swept.proven()

@@ -73,6 +73,12 @@ SELECT i.lead_id FROM unnest(CAST(:ids AS bigint[])) AS i (lead_id)
 WHERE NOT EXISTS (SELECT FROM lead l WHERE l.id = i.lead_id AND l._deleted_at IS NULL AND l.created_at IS NOT NULL)
   AND NOT EXISTS (SELECT FROM dirty_lead d WHERE d.lead_id = i.lead_id);
 
+-- name: leads_seen_since
+-- Living leads that were written well after a moment of the log; the two clocks may differ by minutes.
+SELECT DISTINCT m.lead_id
+FROM jsonb_to_recordset(CAST(:moments AS jsonb)) AS m (lead_id bigint, at timestamptz)
+JOIN lead l ON l.id = m.lead_id AND l._deleted_at IS NULL AND l._synced_at > m.at + interval '5 minutes';
+
 -- name: lead_purge
 -- Forget retired leads, once no file that is still to be loaded could bring them back.
 DELETE FROM lead WHERE _deleted_at IS NOT NULL AND NOT EXISTS (SELECT FROM backfill_window WHERE state <> 'done');
