@@ -16,6 +16,9 @@ OUTBOX_ROWS = Counter(
     "syncd_outbox_rows", "Outbox rows, by what an attempt made of them", ["operation", "status"]
 )
 OUTBOX_CALLS = Counter("syncd_outbox_calls", "Calls that carried outbox rows", ["operation"])
+OUTBOX_CONFLICTS = Counter(
+    "syncd_outbox_conflicts", "Fields in which a lead was not as a row with a lock believed", ["resolution"]
+)
 OUTBOX_WAITING = Gauge("syncd_outbox_waiting", "Outbox rows that have not reached their final state")
 DIRTY_LEADS = Gauge("syncd_dirty_leads", "Leads whose row in the mirror may be old")
 CALLS_TODAY = Gauge("syncd_api_calls_today", "Calls that all replicas made on Marketo's present day")

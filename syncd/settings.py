@@ -40,6 +40,7 @@ def _secret_from(path: Path | None, what: str) -> SecretStr | None:
         raise ValueError(f"the {what} can't be read from {path}: it is not UTF-8 text") from None
 
 
+Policy = Literal["local_wins", "marketo_wins", "fail"]
 Identifier = Annotated[str, AfterValidator(_identifier)]
 
 
@@ -200,6 +201,13 @@ class Outbox(Section):
     keep_finished_days: int = Field(default=90, ge=1, description="age at which finished rows are pruned")
 
 
+class Conflicts(Section):
+    """Whose value stands where a row with a lock meets a change."""
+
+    default: Policy = Field(default="fail", description="for every field that is not named under fields")
+    fields: dict[str, Policy] = Field(default={}, description="by API name of the field")
+
+
 class Schedule(Section):
     """How often each feed runs, in seconds."""
 
@@ -244,6 +252,7 @@ class Settings(BaseSettings):
     budget: Budget = Budget()
     mirror: Mirror = Mirror()
     outbox: Outbox = Outbox()
+    conflicts: Conflicts = Conflicts()
     schedule: Schedule = Schedule()
     daemon: Daemon = Daemon()
     log: Log = Log()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import syncd
 from syncd.clock import Clock, SystemClock
 from syncd.core.budget import Budget, NoBudget
-from syncd.database import outbox
+from syncd.core.locks import Policies
+from syncd.database import locks, outbox
 from syncd.database.budget import Ledger
 from syncd.database.engine import Database
 from syncd.database.session import ReplicaSession
@@ -16,6 +17,7 @@ from syncd.errors import ConfigError
 from syncd.marketo.client import Client
 from syncd.mirror.runs import Feeds, Progress, no_progress
 from syncd.outbox.drain import Drain
+from syncd.outbox.locks import Locks
 from syncd.outbox.send import Sender
 
 if TYPE_CHECKING:
@@ -60,6 +62,12 @@ class App:
             timeout_scale=self.settings.marketo.timeout_scale,
             leads_by_email=lambda emails: outbox.leads_by_email(self.database, emails),
             buried_by_email=lambda emails: outbox.buried_by_email(self.database, emails),
+            locks=Locks(
+                self.client,
+                self.clock,
+                Policies(self.settings.conflicts.default, self.settings.conflicts.fields),
+                lambda asks, records: locks.changed(self.database, asks, records),
+            ),
         )
         return Drain(
             database=self.database,

@@ -59,7 +59,7 @@ def _lines(taken: dict[str, Any]) -> list[str]:
         f"backfill  {backfill['done']} of {backfill['windows']} windows done; {taken['dirty']['leads']} leads to read again",
         (
             f"outbox    {outbox['waiting']} waiting (oldest {_age(outbox['oldest_seconds'])}), {outbox['retrying']} retrying, "
-            f"{outbox['failed']} failed, {outbox['uncertain']} uncertain"
+            f"{outbox['failed']} failed, {outbox['uncertain']} uncertain, {outbox['conflict']} in conflict"
         ),
         _calls(api),
     ]

@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from syncd.core.locks import Conflict, Lock
 
 Operation = Literal["create_or_update", "create_only", "update_only", "create_duplicate", "delete"]
-Outcome = Literal["succeeded", "failed", "retry", "unknown", "not_sent"]
-Status = Literal["pending", "retrying", "succeeded", "failed", "uncertain"]
+Outcome = Literal["succeeded", "failed", "retry", "unknown", "not_sent", "conflict"]
+Status = Literal["pending", "retrying", "succeeded", "failed", "conflict", "uncertain"]
+
+FINAL = frozenset({"succeeded", "failed", "conflict"})
+"""What a row whose outcome is known can end as."""
 
 Action = Literal["createOrUpdate", "createOnly", "updateOnly", "createDuplicate"]
 
@@ -60,6 +66,8 @@ class ClaimedRow:
     """Earlier attempts of which nothing was executed."""
     follows: int | None = None
     """The earlier row with which it shares a record."""
+    lock: Lock | None = None
+    """What the lead must still be like."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,7 @@ class Settlement:
     changes: tuple[tuple[int, dict[str, Any]], ...] = field(default=())
     """Leads that Marketo says it wrote, with the fields that were sent."""
     deleted: tuple[int, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
 
 
 def key_of(shape: Shape, payload: dict[str, Any]) -> str:

@@ -10,12 +10,14 @@ _OUTCOMES = {
     "succeeded": "was carried out",
     "failed": "was refused",
     "retry": "was put off: nothing was executed",
+    "conflict": "found the lead changed, and sent nothing",
     "unknown": "got no answer that can be trusted: whether it took effect is not known",
 }
 
 _ENDS = {
     "succeeded": "It succeeded",
     "failed": "It failed",
+    "conflict": "It ended in conflict",
     "uncertain": "It ended as uncertain",
     "expired": "It expired",
     "cancelled": "It was cancelled",
@@ -29,6 +31,7 @@ _QUEUE = {
 
 _NEXT = {
     "failed": "Mend the reason, then `syncd outbox retry {id}`; or insert a better row.",
+    "conflict": "Look at both sides; then insert a row that fits, or `syncd outbox retry {id}` to check again.",
     "uncertain": "Look for it in Marketo, then: syncd outbox resolve {id} --as succeeded|failed|resend",
     "expired": "If it is still wanted, insert it anew with a later expires_at.",
     "cancelled": "If it is wanted after all: `syncd outbox retry {id}`.",
@@ -38,12 +41,15 @@ _NEXT = {
 def told(story: dict[str, Any]) -> list[str]:
     """Return the story as lines: what was asked, what was tried, how it stands, what can be done.
 
-    story: ``row``, ``attempts`` and ``held_back_by``, as the database has them.
+    story: ``row``, ``attempts``, ``conflicts`` and ``held_back_by``, as the database has them.
     """
     row = story["row"]
     return [
         f"Row {row['id']}: {row['operation']}, {row['status']}.",
-        *(f"  {line}" for line in [*_asked(row), *map(_tried, story["attempts"]), *_stands(row, story)]),
+        *(
+            f"  {line}"
+            for line in [*_asked(row), *map(_tried, story["attempts"]), *_sides(story), *_stands(row, story)]
+        ),
     ]
 
 
@@ -51,15 +57,21 @@ def _asked(row: dict[str, Any]) -> list[str]:
     lines = [f"It was inserted {_at(row['created_at'])} by {row['created_by']}."]
     if row["idempotency_key"]:
         lines.append(f"Its idempotency key is {row['idempotency_key']}.")
-    lines.append(f"payload {json.dumps(row['payload'], ensure_ascii=False)}")
+    lines.append(f"payload {_json(row['payload'])}")
     if row["options"]:
-        lines.append(f"options {json.dumps(row['options'], ensure_ascii=False)}")
+        lines.append(f"options {_json(row['options'])}")
     if row["partition_name"]:
         lines.append(f"A new lead goes into the partition {row['partition_name']}.")
     if row["not_before"]:
         lines.append(f"It was not to be sent before {_at(row['not_before'])}.")
     if row["expires_at"]:
         lines.append(f"It was not to be sent after {_at(row['expires_at'])}.")
+    if row["if_matches"]:
+        lines.append(f"It may go only where the lead has {_json(row['if_matches'])}.")
+    if row["if_unchanged_since"]:
+        lines.append(
+            f"It may go only where nobody else changed the lead after {_time(row['if_unchanged_since'])}."
+        )
     if row["on_unknown_outcome"] == "resend":
         lines.append("It may be sent again after an unknown outcome, even where that could do it twice.")
     return lines
@@ -79,6 +91,21 @@ def _tried(attempt: dict[str, Any]) -> str:
     return words + f", replica {attempt['replica']}."
 
 
+def _sides(story: dict[str, Any]) -> list[str]:
+    lines = []
+    for side in story["conflicts"]:
+        believed = (
+            f" where the row believed {_json(side['believed'])}" if side["believed"] is not None else ""
+        )
+        wanted = f" and wanted {_json(side['wanted'])}" if side["wanted"] is not None else ""
+        how = {"local_won": "the row's value was sent", "marketo_won": "Marketo's value stayed"}
+        lines.append(
+            f"Attempt {side['attempt']} found {side['field']} {_json(side['in_marketo'])} in Marketo{believed}{wanted}: "
+            f"{how.get(side['resolution'], 'nothing was sent')}."
+        )
+    return lines
+
+
 def _stands(row: dict[str, Any], story: dict[str, Any]) -> list[str]:
     lines = []
     if row["status"] == "sending":
@@ -91,7 +118,7 @@ def _stands(row: dict[str, Any], story: dict[str, Any]) -> list[str]:
         lines.append(_QUEUE[row["queue_state"]])
     if row["queue_state"] == "closing" and row["due_at"]:
         lines.append(
-            f"Until {_at(row['due_at'])[3:]} no other row touches its lead: Marketo may still be at it."
+            f"Until {_time(row['due_at'])} no other row touches its lead: Marketo may still be at it."
         )
     if row["next_attempt_at"]:
         lines.append(f"Its next attempt is due {_at(row['next_attempt_at'])}.")
@@ -121,4 +148,12 @@ def _ended(row: dict[str, Any]) -> str:
 
 
 def _at(moment: datetime) -> str:
-    return f"at {moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
+    return f"at {_time(moment)}"
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

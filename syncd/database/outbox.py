@@ -11,7 +11,8 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from syncd.core.outbox import Claim, ClaimedRow, Settlement, Shape
+from syncd.core.locks import Lock
+from syncd.core.outbox import FINAL, Claim, ClaimedRow, Settlement, Shape
 from syncd.database.documents import document
 from syncd.database.engine import QUEUE_LOCK, REPLICA_CLASS
 
@@ -136,7 +137,7 @@ def settle(transaction: Transaction, number: int, settlement: Settlement) -> lis
             told = [{"outbox_id": v.outbox_id, "due_in": v.due_in, "unknown": v.unknown} for v in verdicts]
             transaction.run(name, rows=document(told))
     _reopen(transaction, [v.outbox_id for v in again])
-    finish(transaction, [v.outbox_id for v in mine if v.status in {"succeeded", "failed"}])
+    finish(transaction, [v.outbox_id for v in mine if v.status in FINAL])
     return sorted(ours)
 
 
@@ -269,7 +270,11 @@ def story(database: Database, number: int) -> dict[str, Any] | None:
         row = transaction.row("outbox_row", id=number)
         if row is None:
             return None
-        parts = {"attempts": "outbox_attempts", "held_back_by": "outbox_blockers"}
+        parts = {
+            "attempts": "outbox_attempts",
+            "conflicts": "outbox_conflicts",
+            "held_back_by": "outbox_blockers",
+        }
         return {"row": dict(row._mapping)} | {  # noqa: SLF001 - SQLAlchemy's documented name
             part: [dict(r._mapping) for r in transaction.rows(name, id=number)]  # noqa: SLF001
             for part, name in parts.items()
@@ -302,10 +307,17 @@ def _claim(number: int, rows: Sequence[Any], behind: dict[int, int] | None = Non
                 r.first_sent_at,
                 int(r.turned_away),
                 (behind or {}).get(r.id),
+                _lock(r),
             )
             for r in rows
         ),
     )
+
+
+def _lock(row: Any) -> Lock | None:
+    if row.if_matches is None and row.if_unchanged_since is None:
+        return None
+    return Lock(row.if_matches or {}, row.if_unchanged_since)
 
 
 def _ids(rows: Iterable[Any]) -> list[int]:

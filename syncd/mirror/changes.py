@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from syncd import log
-from syncd.database import campaigns, leads, memberships, state
+from syncd.database import campaigns, leads, locks, memberships, state
 from syncd.database.state import Cursor
 from syncd.errors import Refused
 from syncd.mirror import reconcile, schema
@@ -146,6 +146,15 @@ def _mark_changed(transaction: Transaction, items: list[Activity], counts: Count
         if item.type_id == CHANGE_DATA_VALUE
         for change in item.fields
     ]
+    locks.note_foreign(
+        transaction,
+        [
+            {"lead_id": item.lead_id, "name": change.name, "at": item.date.isoformat()}
+            for item in items
+            if item.type_id == CHANGE_DATA_VALUE
+            for change in item.fields
+        ],
+    )
     born = [item.lead_id for item in items if item.type_id == NEW_LEAD]
     plain = {change["lead_id"] for change in known} | set(born)
     other = [item.lead_id for item in items if item.lead_id not in plain]

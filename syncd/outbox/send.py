@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from syncd import log
@@ -16,6 +17,7 @@ from syncd.core.budget import NOT_MADE
 from syncd.core.codes import record_retryable, without_values
 from syncd.core.outbox import (
     ACTIONS,
+    FINAL,
     Claim,
     ClaimedRow,
     Settlement,
@@ -46,11 +48,11 @@ if TYPE_CHECKING:
     from syncd.clock import Clock
     from syncd.marketo.client import Client
     from syncd.marketo.models import RecordResult, WriteAnswer
+    from syncd.outbox.locks import Locks
 
     Rows = tuple[ClaimedRow, ...]
 
 NETWORK_MARGIN = 1.0
-FINAL = frozenset({"succeeded", "failed"})
 
 
 class Sender:
@@ -65,6 +67,7 @@ class Sender:
         timeout_scale: float,
         leads_by_email: Callable[[Sequence[str]], dict[str, list[int]]],
         buried_by_email: Callable[[Sequence[str]], dict[str, list[tuple[datetime, int]]]],
+        locks: Locks,
     ) -> None:
         self._client = client.on("outbox")
         self._clock = clock
@@ -72,6 +75,7 @@ class Sender:
         self._timeout_scale = timeout_scale
         self._leads_by_email = leads_by_email
         self._buried_by_email = buried_by_email
+        self._locks = locks
 
     def carry(self, claim: Claim) -> Iterator[Settlement]:
         """Carry a claim's rows to Marketo; yield what became of them, each row once.
@@ -86,6 +90,8 @@ class Sender:
         if claim.shape.operation == "delete":
             unnamed, rows = self._name_by_id(claim.shape, rows)
             yield from unnamed
+        checked, rows = self._locks.check(claim.shape, rows, partial(self.after_error, claim.shape))
+        yield from checked
         lines = [[run] for run in runs(rows)]
         while lines:
             again: dict[int, tuple[Run, ...]] = {}

@@ -65,6 +65,7 @@ def take(
             "retrying": outbox.retrying,
             "failed": outbox.failed,
             "uncertain": outbox.uncertain,
+            "conflict": outbox.conflict,
             "oldest_seconds": outbox.oldest_seconds,
         },
         "api": {

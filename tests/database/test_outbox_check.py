@@ -287,3 +287,32 @@ def test_a_batch_of_a_hundred_thousand_rows_is_taken_in_seconds(desk):
     )
     assert time.monotonic() - started < 30
     assert desk.value("SELECT count(*) FROM outbox_queue WHERE state = 'new'") == 100_000
+
+
+@pytest.mark.parametrize(
+    ("operation", "columns", "said"),
+    [
+        (
+            "create_only",
+            {"if_unchanged_since": "2026-01-01"},
+            "go with create_or_update, update_only and delete",
+        ),
+        ("update_only", {"if_unchanged_since": "2999-01-01"}, "if_unchanged_since: it lies in the future"),
+        ("update_only", {"if_matches": "[]"}, "if_matches: it is a JSON array"),
+        ("update_only", {"if_matches": "{}"}, "if_matches: it names no field"),
+        (
+            "update_only",
+            {"if_matches": '{"firstName": []}'},
+            "if_matches, field firstName: its value is a JSON array",
+        ),
+        ("update_only", {"if_matches": '{"nope": 1}'}, "if_matches, field nope: Marketo has no such field"),
+    ],
+)
+def test_a_lock_that_could_never_hold_is_refused(strict, operation, columns, said):
+    assert said in refusal(strict, operation, EMAIL, **columns)
+
+
+def test_a_lock_on_any_field_of_the_lead_is_taken(desk):
+    desk.fields()
+    desk.email("a@b.com", if_matches='{"createdAt": "2026-01-01T00:00:00Z", "firstName": null}')
+    desk.email("a@b.com", "delete", if_unchanged_since="2026-01-01")

@@ -18,6 +18,8 @@ PUBLIC = {
     "not_before": "now()",
     "expires_at": "now() + interval '1 day'",
     "on_unknown_outcome": "'hold'",
+    "if_matches": '\'{"email": "a@b.com"}\'',
+    "if_unchanged_since": "now()",
 }
 
 

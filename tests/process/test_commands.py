@@ -27,6 +27,7 @@ KEYS = {
         "retrying": int,
         "failed": int,
         "uncertain": int,
+        "conflict": int,
         "oldest_seconds": None,
     },
     "api": {

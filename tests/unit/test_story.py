@@ -21,6 +21,8 @@ ROW: dict[str, Any] = {
     "not_before": None,
     "expires_at": None,
     "on_unknown_outcome": "hold",
+    "if_matches": None,
+    "if_unchanged_since": None,
     "lead_id": None,
     "result": None,
     "error_code": None,
@@ -45,8 +47,19 @@ ATTEMPT: dict[str, Any] = {
 }
 
 
-def text(*attempts: dict[str, Any], held: tuple[Any, ...] = (), **row: Any) -> str:
-    return "\n".join(told({"row": ROW | row, "attempts": list(attempts), "held_back_by": list(held)}))
+def text(
+    *attempts: dict[str, Any], held: tuple[Any, ...] = (), sides: tuple[Any, ...] = (), **row: Any
+) -> str:
+    return "\n".join(
+        told(
+            {
+                "row": ROW | row,
+                "attempts": list(attempts),
+                "conflicts": list(sides),
+                "held_back_by": list(held),
+            }
+        )
+    )
 
 
 def test_it_tells_who_asked_for_what() -> None:
@@ -76,6 +89,21 @@ def test_it_tells_how_it_ended_and_what_can_be_done(status: str) -> None:
     assert "1003 no" in story
     assert story.count("2026-05-01") >= 2
     assert "syncd outbox" in story or "insert it anew" in story
+
+
+def test_it_tells_both_sides_of_a_conflict() -> None:
+    side = {
+        "attempt": 1,
+        "field": "phone",
+        "believed": "1",
+        "in_marketo": "2",
+        "wanted": "3",
+        "resolution": "failed",
+    }
+    story = text(status="conflict", if_matches={"phone": "1"}, sides=(side,), if_unchanged_since=NOON)
+    assert 'phone "2" in Marketo where the row believed "1" and wanted "3": nothing was sent.' in story
+    assert '{"phone": "1"}' in story
+    assert "nobody else changed the lead after 2026-05-01 12:00:00.000 UTC" in story
 
 
 def test_it_tells_what_proved_a_success() -> None:

@@ -2,6 +2,7 @@
 -- Look at rows that were inserted since: note their own keys (an index entry has its limit), their shape and when they are due.
 WITH fresh AS (
     SELECT q.outbox_id, o.operation, o.payload, o.options, o.partition_name, o.not_before, o.expires_at, o.created_at,
+        o.if_matches IS NOT NULL OR o.if_unchanged_since IS NOT NULL AS locked,
         coalesce(o.lookup_field, CASE
             WHEN o.operation IN ('update_only', 'delete') AND o.payload ? 'id' THEN 'id' ELSE 'email' END) AS lookup
     FROM outbox_queue q JOIN outbox o ON o.id = q.outbox_id
@@ -22,7 +23,7 @@ WITH fresh AS (
 UPDATE outbox_queue q
 SET state = 'blocked',
     shape = jsonb_build_array(f.operation, f.lookup, f.partition_name)::text,
-    run = CASE WHEN f.operation IN ('create_or_update', 'update_only') AND NOT f.options ? 'on_failure'
+    run = CASE WHEN f.operation IN ('create_or_update', 'update_only') AND NOT f.options ? 'on_failure' AND NOT f.locked
         THEN hashtextextended(f.lookup || ':' || lower(btrim(f.payload ->> f.lookup)), 0) END,
     bytes = octet_length(f.payload::text) + 2,
     due_at = coalesce(f.not_before, f.created_at),
@@ -164,7 +165,7 @@ SET status = 'sending', attempts = o.attempts + 1, first_sent_at = coalesce(o.fi
     next_attempt_at = NULL
 FROM outbox_queue q
 WHERE q.claim = :claim AND q.state = 'sending' AND o.id = q.outbox_id
-RETURNING o.id, o.operation, o.payload, q.shape, o.attempts, q.unknown, o.on_unknown_outcome, 0.0 AS age, o.first_sent_at,
+RETURNING o.id, o.operation, o.payload, q.shape, o.attempts, q.unknown, o.on_unknown_outcome, o.if_matches, o.if_unchanged_since, 0.0 AS age, o.first_sent_at,
     CASE WHEN o.attempts > 1 THEN (SELECT count(*) FROM outbox_attempt a WHERE a.outbox_id = o.id AND a.outcome = 'retry') ELSE 0 END
         AS turned_away;
 
@@ -196,7 +197,7 @@ SELECT coalesce(
 
 -- name: queue_orphans
 -- Rows that a replica was sending when its session ended.
-SELECT o.id, o.operation, o.payload, q.shape, o.attempts, q.unknown, o.on_unknown_outcome, q.claim,
+SELECT o.id, o.operation, o.payload, q.shape, o.attempts, q.unknown, o.on_unknown_outcome, o.if_matches, o.if_unchanged_since, q.claim,
     extract(epoch FROM clock_timestamp() - q.claimed_at)::float AS age, o.first_sent_at,
     CASE WHEN o.attempts > 1 THEN (SELECT count(*) FROM outbox_attempt a WHERE a.outbox_id = o.id AND a.outcome = 'retry') ELSE 0 END
         AS turned_away
@@ -281,7 +282,8 @@ SELECT
     count(*) FILTER (WHERE status = 'sending') AS sending,
     extract(epoch FROM now() - min(created_at) FILTER (WHERE finished_at IS NULL))::float AS oldest_seconds,
     (SELECT count(*) FROM outbox WHERE status = 'failed') AS failed,
-    (SELECT count(*) FROM outbox WHERE status = 'uncertain') AS uncertain
+    (SELECT count(*) FROM outbox WHERE status = 'uncertain') AS uncertain,
+    (SELECT count(*) FROM outbox WHERE status = 'conflict') AS conflict
 FROM outbox WHERE finished_at IS NULL;
 
 -- name: outbox_list
@@ -321,12 +323,11 @@ ORDER BY other.outbox_id
 LIMIT 5;
 
 -- name: outbox_retry
--- Queue rows again: those that are named where they failed, expired or were cancelled, and at once where they wait for their next
--- attempt; without names all that failed with a code, in a time, or both.
+-- Queue rows again: those that are named and ended badly or wait, or all that failed with a code, in a time, or both.
 WITH chosen AS (
     SELECT o.id, o.finished_at IS NOT NULL AS finished FROM outbox o
     WHERE CASE WHEN CAST(:ids AS bigint[]) IS NULL THEN o.status = 'failed'
-        ELSE o.id = ANY(:ids) AND (o.status IN ('failed', 'expired', 'cancelled') OR o.status = 'retrying'
+        ELSE o.id = ANY(:ids) AND (o.status IN ('failed', 'conflict', 'expired', 'cancelled') OR o.status = 'retrying'
             AND EXISTS (SELECT FROM outbox_queue q WHERE q.outbox_id = o.id AND q.state = 'waiting')) END
       AND (CAST(:error_code AS text) IS NULL OR o.error_code = :error_code)
       AND (CAST(:since AS timestamptz) IS NULL OR o.finished_at >= :since)
