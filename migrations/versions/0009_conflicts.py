@@ -6,8 +6,8 @@ roles only as {mirror}, {machinery}, {owner}, {reader}, {writer}; no statement t
 
 from alembic import context, op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 
 SQL = """
 ALTER TABLE {mirror}.outbox ADD COLUMN if_matches jsonb, ADD COLUMN if_unchanged_since timestamptz;
