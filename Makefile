@@ -2,11 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+SEEDS ?= 500
+JOBS ?= 2
 
-.PHONY: help setup demo test lint format bench lock clean
+.PHONY: help setup demo test lint format histories mirror-mutants bench lock clean
 
 help:            ## list the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .venv/.ready: requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -31,6 +33,12 @@ lint: setup      ## ruff, mypy --strict, import-linter
 format: setup    ## rewrite the code as ruff wants it
 	$(BIN)/ruff check --fix-only -q .
 	$(BIN)/ruff format -q .
+
+histories: setup ## seeded histories of both sides (SEEDS=500, JOBS=2; SEED=7 lives one, and tells its steps)
+	$(BIN)/python -m tests.histories $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $(JOBS)) $(ARGS)
+
+mirror-mutants: setup ## break promises of the mirror, one at a time; the histories must see each
+	$(BIN)/python -m tests.histories.mutants $(ARGS)
 
 bench: setup     ## figures with their goals, one a line (BENCH_JSON=file writes them as JSON too)
 	$(BIN)/python -m tests.bench $(ARGS)

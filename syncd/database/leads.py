@@ -81,7 +81,7 @@ def upsert_staged(
             source, *(sql.Literal(f"({page},0)") for page in pages)
         )
     statement = _upsert_statement(
-        fields, source, "l._synced_at < %(older_than)s AND {differs}", unique=unique
+        fields, source, "l._synced_at < %(older_than)s AND {differs}", unique=unique, file=True
     )
     return _upsert(transaction, statement, older_than=exported_at)
 
@@ -268,7 +268,12 @@ def _upsert_page(fields: tuple[LeadField, ...], *, touch: bool) -> sql.SQL:
 
 
 def _upsert_statement(
-    fields: Sequence[LeadField], source: sql.Composable, condition: LiteralString, *, unique: bool = False
+    fields: Sequence[LeadField],
+    source: sql.Composable,
+    condition: LiteralString,
+    *,
+    unique: bool = False,
+    file: bool = False,
 ) -> sql.SQL:
     others = [field for field in fields if field.name != "id"]
     columns = [sql.Identifier(f.column) for f in others]
@@ -288,29 +293,43 @@ def _upsert_statement(
         # OFFSET 0: by the index, however many rows the planner expects.
         unless_same=sql.SQL(
             "LEFT JOIN LATERAL (SELECT * FROM lead WHERE id = t.id OFFSET 0) l ON true WHERE l.id IS NULL OR ({})"
-        ).format(sql.SQL(condition).format(differs=_differs(others, "t")))
+        ).format(sql.SQL(condition).format(differs=_differs(others, "t", file=file)))
         if "differs" in condition
         else sql.SQL(""),
         sets=sql.SQL(", ").join(
-            [sql.SQL("{c} = EXCLUDED.{c}").format(c=c) for c in columns]
+            [
+                sql.SQL("{} = {}").format(sql.Identifier(f.column), _told(f, "excluded", file=file))
+                for f in others
+            ]
             + [
                 sql.SQL("_unparsed = {}").format(_kept_unparsed(others, "excluded")),
                 sql.SQL("_synced_at = now(), _deleted_at = NULL, _merged_into_id = NULL"),
             ]
         ),
-        condition=sql.SQL(condition).format(differs=_differs(others, "excluded")),
+        condition=sql.SQL(condition).format(differs=_differs(others, "excluded", file=file)),
         named=sql.Literal(UNPARSED_NAMED),
     )
     return sql.SQL(statement.as_string(None))
 
 
-def _differs(others: Sequence[LeadField], theirs: str) -> sql.Composed:
+def _told(field: LeadField, theirs: str, *, file: bool) -> sql.Composable:
+    """Return a field's new value. A bulk file has no word for the text "null": it is no reason to forget that text."""
+    told = sql.Identifier(theirs, field.column)
+    if not file or field.column_type != "text":
+        return told
+    mine = sql.Identifier("l", field.column)
+    return sql.SQL("coalesce({}, CASE WHEN {} = 'null' THEN {} END)").format(told, mine, mine)
+
+
+def _differs(others: Sequence[LeadField], theirs: str, *, file: bool = False) -> sql.Composed:
     """Return whether a row (l) is not what it should be."""
     return sql.SQL(
         "({mine}, l._deleted_at, l._unparsed) IS DISTINCT FROM ({theirs}, NULL::timestamptz, {unparsed})"
     ).format(
         mine=sql.SQL(", ").join([sql.Identifier("l", c) for c in ["id", *(f.column for f in others)]]),
-        theirs=sql.SQL(", ").join([sql.Identifier(theirs, c) for c in ["id", *(f.column for f in others)]]),
+        theirs=sql.SQL(", ").join(
+            [sql.Identifier(theirs, "id"), *(_told(f, theirs, file=file) for f in others)]
+        ),
         unparsed=_kept_unparsed(others, theirs),
     )
 

@@ -73,7 +73,7 @@ def test_every_room_is_on_the_map() -> None:
 
 def test_every_target_of_make_that_a_page_names_exists() -> None:
     makefile = (pages.ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     for page in pages.PAGES:
-        named = set(re.findall(r"(?:`|\$ )make ([a-z]+)", pages.text(page)))
+        named = set(re.findall(r"(?:`|\$ )make ([a-z-]+)", pages.text(page)))
         assert named <= targets, page

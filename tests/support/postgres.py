@@ -70,6 +70,12 @@ class Server:
         with self._database(self._template) as name:
             yield name
 
+    @contextmanager
+    def copied(self, name: str) -> Iterator[str]:
+        """Make a copy of a database to which nobody is connected; yield its name."""
+        with self._database(name) as copy:
+            yield copy
+
     def close(self) -> None:
         """Remove what is left."""
         if self._template is not None:
