@@ -7,7 +7,7 @@ SQL needs no prefix and timestamps no thought, whatever the database's own defau
 from __future__ import annotations
 
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -197,7 +197,12 @@ class Database:
                 raise WorkFailed(
                     f"another process is at the feed {feed} of this database; wait for it, or stop it"
                 )
-            yield
+            try:
+                yield
+            finally:
+                # The server ends a session a little after it is told to; the next run of the feed may come sooner.
+                with suppress(psycopg.Error):
+                    connection.execute("SELECT pg_advisory_unlock(%s, %s)", key)
 
     def sentence(self, problem: Exception) -> str | None:
         """Say in a sentence what is wrong with the server or the database; None where it is something else."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from syncd.core.differences import Difference
 from syncd.database import state
 from syncd.database.documents import document
+from syncd.errors import WorkFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,12 +39,41 @@ def start_sweep(database: Database) -> int:
         return int(transaction.scalar("sweep_next"))
 
 
-def keep_page(
-    database: Database, sweep: int, members: Sequence[dict[str, Any]], *, program: int | None
-) -> None:
-    """Keep a page of a sweep, of a program if one is named; nobody sees it before ``swap``."""
+def clear_left_over(database: Database, owner: str) -> None:
+    """Clear away what an earlier run of a feed left when its process died. Only under the feed's lock."""
     with database.begin() as transaction:
-        transaction.run("swept_add", sweep=sweep, members=document(members), program=program)
+        transaction.run("swept_left_over", owner=owner)
+
+
+def keep_page(
+    database: Database,
+    sweep: int,
+    members: Sequence[dict[str, Any]],
+    *,
+    program: int | None,
+    owner: str = "lists",
+) -> int:
+    """Keep a page of a sweep, of a program if one is named; nobody sees it before ``swap``. Return how many rows.
+
+    owner: the feed that reads.
+    """
+    with database.begin() as transaction:
+        return transaction.run(
+            "swept_add", sweep=sweep, members=document(members), program=program, owner=owner
+        )
+
+
+def prove(transaction: Transaction, sweep: int, rows: int) -> None:
+    """Make sure that all pages of a sweep are there: PostgreSQL empties unlogged tables when it crashes.
+
+    Raises WorkFailed where they are not.
+    """
+    kept = int(transaction.scalar("swept_count", sweep=sweep))
+    if kept != rows:
+        raise WorkFailed(
+            f"{rows} members were read and {kept} are left of them, perhaps because PostgreSQL was restarted; "
+            "they will be read again"
+        )
 
 
 def member_fields(database: Database) -> list[str]:

@@ -50,6 +50,7 @@ def pull_lists(feeds: Feeds, *, full: bool = False) -> Counter[str]:
     The members of a list are read when they never were, or ``mirror.sweep_hours`` ago. full: now.
     """
     with recorded(feeds, LISTS) as counts:
+        memberships.clear_left_over(feeds.database, LISTS)
         assets.put_lists(feeds, counts)
         _sweep_due(feeds, "list", counts, full=full)
     return counts
@@ -58,6 +59,7 @@ def pull_lists(feeds: Feeds, *, full: bool = False) -> Counter[str]:
 def pull_programs(feeds: Feeds, *, full: bool = False) -> Counter[str]:
     """Bring programs, the statuses and fields of members, and members up to date; see ``pull_lists``."""
     with recorded(feeds, PROGRAMS) as counts:
+        memberships.clear_left_over(feeds.database, PROGRAMS)
         assets.put_programs(feeds, counts)
         if memberships.due(feeds.database, "program", _age(feeds, full=full)):
             assets.put_program_details(feeds, counts)
@@ -119,9 +121,10 @@ def _ask_lists(feeds: Feeds, counts: Counter[str]) -> None:
 
 def differences(feeds: Feeds, kind: Kind, container: int, *, lane: Lane) -> list[Difference]:
     """Read all members of a list or program and return what differs in the mirror."""
-    sweep = _read_all(feeds, kind, container, lane)
+    number, rows = _read_all(feeds, kind, container, lane)
     with feeds.database.begin() as transaction:
-        return memberships.compare(transaction, kind, container, sweep)
+        memberships.prove(transaction, number, rows)
+        return memberships.compare(transaction, kind, container, number)
 
 
 def sweep(feeds: Feeds, kind: Kind, container: int, *, lane: Lane = "memberships") -> int:
@@ -129,10 +132,11 @@ def sweep(feeds: Feeds, kind: Kind, container: int, *, lane: Lane = "memberships
     changes.start(feeds)
     place = state.cursor(feeds.database, changes.ACTIVITIES)
     assert place is not None  # noqa: S101 - it was started above
-    number = _read_all(feeds, kind, container, lane)
+    number, rows = _read_all(feeds, kind, container, lane)
     # The log knows whole seconds.
     reached_at = place.reached_at.replace(microsecond=0)
     with feeds.database.begin() as transaction:
+        memberships.prove(transaction, number, rows)
         state.hold_cursor(transaction, changes.ACTIVITIES)
         changed = memberships.swap(transaction, kind, container, number, reached_at)
         state.move_cursor(transaction, changes.ACTIVITIES, place)
@@ -159,21 +163,21 @@ def _fields(feeds: Feeds) -> list[str]:
     return [*MEMBER_FIELDS, *sorted(further)]
 
 
-def _read_all(feeds: Feeds, kind: Kind, container: int, lane: Lane) -> int:
-    number = memberships.start_sweep(feeds.database)
+def _read_all(feeds: Feeds, kind: Kind, container: int, lane: Lane) -> tuple[int, int]:
+    """Read the members of a list or program; return the sweep's number and how many were kept of it."""
+    number, kept = memberships.start_sweep(feeds.database), 0
+    owner = lane if lane == "verify" else f"{kind}s"
+    program = container if kind == "program" else None
     try:
         for page in _pages(feeds, kind, container, lane):
-            program = container if kind == "program" else None
-            memberships.keep_page(feeds.database, number, page, program=program)
-    except Refused as problem:
-        # The list or program was deleted in between: it has no members.
-        if problem.code != NO_SUCH_OBJECT:
-            memberships.forget_sweep(feeds.database, number)
-            raise
-    except BaseException:
+            kept += memberships.keep_page(feeds.database, number, page, program=program, owner=owner)
+    except BaseException as problem:
         memberships.forget_sweep(feeds.database, number)
-        raise
-    return number
+        if not isinstance(problem, Refused) or problem.code != NO_SUCH_OBJECT:
+            raise
+        # The list or program was deleted in between: it has no members.
+        kept = 0
+    return number, kept
 
 
 def _pages(feeds: Feeds, kind: Kind, container: int, lane: Lane) -> Iterator[Sequence[dict[str, Any]]]:

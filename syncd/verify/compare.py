@@ -67,6 +67,7 @@ def run(
             fields = leads.mirrored_fields(transaction)
         if not fields:
             raise WorkFailed("the field schema is not known yet; run `syncd pull schema` first")
+        memberships.clear_left_over(feeds.database, FEED)
         # What is known to be old is no finding.
         dirty.pull(feeds, lane="verify")
         report.fields = len(fields)

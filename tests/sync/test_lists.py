@@ -3,7 +3,7 @@
 import pytest
 
 from syncd import simulator as marketo
-from syncd.errors import Retryable
+from syncd.errors import Retryable, WorkFailed
 from syncd.mirror import changes, dirty, memberships
 from tests.sync.inside import Inside, beside
 
@@ -197,3 +197,35 @@ def test_changed_members_of_a_program_cost_their_pages_of_the_log_and_of_members
     assert swept.calls(ACTIVITIES) == 2
     assert swept.sql("SELECT FROM program_membership WHERE program_id = 1001 AND lead_id = 5") == []
     swept.proven()
+
+
+def test_pages_that_postgresql_lost_in_a_crash_are_not_swapped_in_as_if_they_were_all(swept: Inside) -> None:
+    old = held(swept)
+    swept.simulator.fault("delay", BY_LIST, phase="after", seconds=0.5, skip=1, count=1)
+    problems: list[WorkFailed] = []
+
+    def sweep() -> None:
+        try:
+            memberships.sweep(swept.feeds, "list", 1001)
+        except WorkFailed as problem:
+            problems.append(problem)
+
+    with beside(sweep):
+        swept.until(lambda: swept.value("SELECT count(*) FROM swept_member"))
+        swept.sql("TRUNCATE swept_member")
+    assert "read again" in str(problems)
+    assert held(swept) == old
+
+
+def test_what_a_killed_sweep_left_is_cleared_away_by_the_next(swept: Inside) -> None:
+    swept.sql("INSERT INTO swept_member (sweep, lead_id, owner) VALUES (1, 1, 'lists'), (2, 1, 'verify')")
+    memberships.pull_lists(swept.feeds)
+    assert swept.sql("SELECT owner FROM swept_member") == [{"owner": "verify"}]
+    swept.proven()
+    assert swept.sql("SELECT owner FROM swept_member") == []
+
+
+def test_a_list_that_is_deleted_while_it_is_read_has_no_members(swept: Inside) -> None:
+    swept.simulator.fault("error", BY_LIST, code="1013", message="Object not found", skip=1, count=1)
+    memberships.sweep(swept.feeds, "list", 1001)
+    assert held(swept) == []

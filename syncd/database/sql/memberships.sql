@@ -16,9 +16,9 @@ ORDER BY s.swept_at NULLS FIRST, p.id;
 
 -- name: swept_add
 -- Keep a page of a sweep. Where the type of a status is not told, its channel tells it.
-INSERT INTO swept_member (sweep, lead_id, status, status_type, acquired_by, reached_success, is_exhausted, stream, nurture_cadence,
+INSERT INTO swept_member (sweep, owner, lead_id, status, status_type, acquired_by, reached_success, is_exhausted, stream, nurture_cadence,
     membership_date, updated_at, reached_success_at, custom)
-SELECT :sweep, lead_id, t.status, coalesce(t.status_type, c.type, CASE WHEN custom IS NOT NULL THEN t.status END), acquired_by, reached_success, is_exhausted, stream, nurture_cadence,
+SELECT :sweep, :owner, lead_id, t.status, coalesce(t.status_type, c.type, CASE WHEN custom IS NOT NULL THEN t.status END), acquired_by, reached_success, is_exhausted, stream, nurture_cadence,
     membership_date, t.updated_at, reached_success_at, custom
 FROM jsonb_to_recordset(CAST(:members AS jsonb)) AS t (lead_id bigint, status text, status_type text, acquired_by boolean,
     reached_success boolean, is_exhausted boolean, stream text, nurture_cadence text, membership_date timestamptz,
@@ -29,6 +29,14 @@ LEFT JOIN channel_status c ON c.channel = p.channel AND c.status = t.status;
 -- name: swept_forget
 -- A sweep is over.
 DELETE FROM swept_member WHERE sweep = :sweep;
+
+-- name: swept_count
+-- How many members a sweep has kept.
+SELECT count(*) FROM swept_member WHERE sweep = :sweep;
+
+-- name: swept_left_over
+-- Clear away what a run of a feed left when its process died; only under the feed's lock.
+DELETE FROM swept_member WHERE owner = :owner;
 
 -- name: sweep_done
 -- Note that a list's or program's members were read one and all, and where the log stood before.
