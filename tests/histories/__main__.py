@@ -54,6 +54,8 @@ def main() -> int:
 def _tell(seeds: list[int], failed: list[int], reached: Counter[str], seconds: float, slowest: float) -> int:
     for what, times in sorted(reached.items()):
         print(f"{times:8}  {what}")  # noqa: T201
+    told = f"{len(seeds)} histories in {seconds:.0f} s, the slowest {slowest:.1f} s"
+    print(f"{told}; {len(failed)} failed{': ' if failed else ''}{', '.join(map(str, failed))}")  # noqa: T201
     few = [what for what, often in EACH_AT_LEAST.items() if reached[what] < often * len(seeds)]
     if not failed and few and len(seeds) > 1:
         print(f"reached too seldom: {', '.join(few)}")  # noqa: T201

@@ -37,7 +37,7 @@ MEMBER_VALUES = {
     "registrationCode": ("r1", "r2"),
 }
 FEEDS = (
-    "schema", "changes", "dirty", "backfill", "lists", "programs", "members", "campaigns", "campaign_members",
+    "schema", "changes", "changes", "changes", "dirty", "dirty", "backfill", "lists", "programs", "members", "campaigns", "campaign_members",
 )  # fmt: skip
 FULL = ("backfill", "lists", "programs", "campaign_members")
 FAULTS: tuple[dict[str, Any], ...] = (
@@ -191,7 +191,10 @@ class Drawing:
 
     def _cuts(self) -> Iterable[Cut]:
         kind = self.chance.random()
-        turn = int(self.chance.expovariate(1 / 5))
+        # Early points are in every run; late ones are where the effects are.
+        turn = (
+            int(self.chance.expovariate(1 / 5)) if self.chance.random() < 0.4 else self.chance.randrange(30)
+        )
         if kind < 0.25:
             yield Cut(self._one(MOMENTS), turn)
         elif kind < 0.6:

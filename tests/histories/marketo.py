@@ -50,7 +50,11 @@ class Control(Simulator):
 
     def request(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         target = f"/_simulator/{path}" + (f"?{urlencode(query)}" if query else "")
-        status, answer = self.wire.ask(method, target, body)
+        try:
+            status, answer = self.wire.ask(method, target, body)
+        except ConnectionError:
+            # A connection that nobody used for long is closed by the other side.
+            status, answer = self.wire.ask(method, target, body)
         if status != 200:
             raise ControlError(answer.get("error", f"HTTP {status}"))
         return answer
