@@ -37,7 +37,8 @@ MEMBER_VALUES = {
     "registrationCode": ("r1", "r2"),
 }
 FEEDS = (
-    "schema", "changes", "changes", "changes", "dirty", "dirty", "backfill", "lists", "programs", "members", "campaigns", "campaign_members",
+    "schema", "changes", "changes", "changes", "dirty", "dirty", "backfill", "lists", "programs",
+    "members", "campaigns", "campaign_members",
 )  # fmt: skip
 FULL = ("backfill", "lists", "programs", "campaign_members")
 FAULTS: tuple[dict[str, Any], ...] = (
