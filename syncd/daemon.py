@@ -225,12 +225,14 @@ class Daemon:
         """Forget what is too old to be of use."""
         database, settings = feeds.database, self._app.settings
         run = state.start_run(database, "housekeeping")
-        counts = {"outbox": outbox.prune(database, days=settings.outbox.keep_finished_days)}
+        days = settings.outbox.keep_finished_days
+        counts = {"outbox": outbox.prune(database, days=days, stopping=feeds.clock.stopping)}
         self._app.ledger.prune()
         kind = database.names.lock_class(REPLICA_CLASS) & 0xFFFFFFFF
         with database.begin() as transaction:
             transaction.run("run_prune")
             transaction.run("replica_prune", kind=kind)
+            transaction.run("foreign_prune", days=days)
             transaction.run("ended_members_prune")
             if settings.mirror.deleted_leads == "purge":
                 counts["purged"] = transaction.run("lead_purge")

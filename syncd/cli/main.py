@@ -13,7 +13,7 @@ import typer
 
 import syncd
 from syncd import log
-from syncd.cli import demonstration, feeds, outbox, report, service, simulate, verify
+from syncd.cli import demonstration, erase, feeds, outbox, report, service, simulate, verify
 from syncd.cli.shared import Context, say_error
 from syncd.errors import ConfigError, SyncdError
 
@@ -56,6 +56,7 @@ demonstration.register(app)
 service.register(app)
 feeds.register(app)
 outbox.register(app)
+erase.register(app)
 report.register(app)
 verify.register(app)
 simulate.register(app)

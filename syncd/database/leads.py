@@ -219,7 +219,8 @@ def _differing(
         sql.SQL(
             "SELECT t.id, l.id IS NULL OR l._deleted_at IS NOT NULL AS missing, array_remove(ARRAY[{named}]::text[], NULL) "
             "FROM ({typed}) t LEFT JOIN lead l ON l.id = t.id "
-            "WHERE l.id IS NULL OR l._deleted_at IS NOT NULL OR ({mine}, {kept}) IS DISTINCT FROM ({theirs}, t._unparsed) "
+            "WHERE (l.id IS NULL OR l._deleted_at IS NOT NULL OR ({mine}, {kept}) IS DISTINCT FROM ({theirs}, t._unparsed)) "
+            "AND NOT EXISTS (SELECT FROM erased_lead e WHERE e.lead_id = t.id) "
             "ORDER BY t.id"
         ).format(
             # Only what concerns the fields that are compared.

@@ -17,7 +17,7 @@ from syncd.database.documents import document
 from syncd.database.engine import QUEUE_LOCK, REPLICA_CLASS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from syncd.database.engine import Database, Transaction
@@ -281,14 +281,19 @@ def story(database: Database, number: int) -> dict[str, Any] | None:
         }
 
 
-def prune(database: Database, *, days: int, most: int = 5000) -> int:
-    """Forget finished rows older than so many days, in steps; return how many."""
+def prune(
+    database: Database, *, days: int, most: int = 1000, stopping: Callable[[], bool] = lambda: False
+) -> int:
+    """Forget finished rows older than so many days, each step in a short transaction of its own; return how many.
+
+    stopping: asked between two steps whether to leave the rest for the next time.
+    """
     total = 0
     while True:
         with database.begin() as transaction:
             gone = transaction.run("outbox_prune", days=days, most=most)
         total += gone
-        if gone < most:
+        if gone < most or stopping():
             return total
 
 

@@ -374,9 +374,9 @@ WITH chosen AS (
 UPDATE outbox o SET status = 'pending', finished_at = NULL FROM chosen c WHERE o.id = c.id RETURNING o.id;
 
 -- name: outbox_prune
--- Forget finished rows of a certain age, a step at a time.
+-- Forget finished rows of a certain age with their attempts, a step at a time; what a person must still resolve stays.
 DELETE FROM outbox WHERE id IN (
-    SELECT id FROM outbox WHERE finished_at < now() - CAST(:days AS integer) * interval '1 day'
+    SELECT id FROM outbox WHERE finished_at < now() - CAST(:days AS integer) * interval '1 day' AND status <> 'uncertain'
       AND NOT EXISTS (SELECT FROM outbox_queue q WHERE q.outbox_id = outbox.id)
     ORDER BY finished_at LIMIT :most);
 
