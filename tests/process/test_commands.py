@@ -182,3 +182,9 @@ def test_a_person_looks_after_rows_of_the_outbox(house: House) -> None:
     missing = house.run("outbox", "show", "4711")
     assert missing.returncode == 1
     assert "no outbox row 4711" in missing.stderr
+
+    assert house.run("erase", "somebody", "--yes").returncode == 2
+    erased = house.run("erase", "good@example.com", "--yes")
+    assert (erased.returncode, erased.stderr) == (0, "")
+    assert house.sql("SELECT id FROM outbox WHERE id = %s", later) == []
+    assert house.sql("SELECT id FROM lead WHERE email = 'good@example.com'") == []
