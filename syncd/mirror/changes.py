@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from syncd import log
 from syncd.database import campaigns, leads, locks, memberships, state
 from syncd.database.state import Cursor
-from syncd.errors import Refused
+from syncd.errors import Refused, WorkFailed
 from syncd.mirror import reconcile, schema
 from syncd.mirror.runs import recorded
 
@@ -54,11 +54,13 @@ def pull(feeds: Feeds) -> Counter[str]:
 
 def _pull(feeds: Feeds) -> Counter[str]:
     with recorded(feeds, FEED) as counts:
+        with feeds.database.begin() as transaction:
+            names = [f.name for f in leads.mirrored_fields(transaction) if f.name != "id"]
+        if not names:
+            raise WorkFailed("the field schema is not known yet; run `syncd pull schema` first")
         start(feeds)
         client = feeds.client.on("changes")
         reconcile.note_absence(feeds, state.cursor_age(feeds.database, DELETED_LEADS))
-        with feeds.database.begin() as transaction:
-            names = [f.name for f in leads.mirrored_fields(transaction) if f.name != "id"]
         _read(feeds, LEAD_CHANGES, lambda token: client.lead_changes(token, names), _mark_changed, counts)
         _read(feeds, ACTIVITIES, lambda token: client.activities(token, TOLD), _follow, counts)
         _read(feeds, DELETED_LEADS, client.deleted_leads, _retire, counts)

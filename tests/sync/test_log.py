@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from syncd import simulator as marketo
-from syncd.errors import Refused
+from syncd.errors import Refused, WorkFailed
 from syncd.marketo.models import Activity
 from syncd.mirror import changes, dirty
 from tests.sync.inside import CHANGES, Inside
@@ -131,3 +131,9 @@ def test_an_entry_that_names_no_list_or_program_stops_no_page(filled: Inside) ->
     with filled.app.database.begin() as transaction:
         changes._follow(transaction, [told(kind, 1, at=now) for kind in kinds], Counter())
     assert filled.value("SELECT count(*) FROM dirty_member") == 0
+
+
+def test_the_log_is_not_read_before_the_fields_are_known(inside: Inside) -> None:
+    with pytest.raises(WorkFailed, match="pull schema"):
+        changes.pull(inside.feeds)
+    assert inside.sql("SELECT FROM cursor") == []
