@@ -37,9 +37,10 @@ NEW_LEAD, CHANGE_DATA_VALUE = 12, 13
 ADD_TO_LIST, REMOVE_FROM_LIST, MERGE_LEADS = 24, 25, 32
 REQUEST_CAMPAIGN, CHANGE_STATUS, CHANGE_MEMBER_DATA = 47, 104, 123
 ADD_TO_NURTURE, CHANGE_STREAM, CHANGE_CADENCE = 113, 114, 115
+CHANGE_PARTITION = 100
 TOLD = (
     ADD_TO_LIST, REMOVE_FROM_LIST, MERGE_LEADS, REQUEST_CAMPAIGN, CHANGE_STATUS, ADD_TO_NURTURE, CHANGE_STREAM, CHANGE_CADENCE,
-    CHANGE_MEMBER_DATA,
+    CHANGE_MEMBER_DATA, CHANGE_PARTITION,
 )  # fmt: skip
 """Types that share the log's calls, at most ten."""
 TOKEN_REFUSED = re.compile(r"1001|1003|7\d\d")
@@ -183,6 +184,7 @@ def _follow(transaction: Transaction, items: list[Activity], counts: Counter[str
         ADD_TO_LIST: _list_events,
         REMOVE_FROM_LIST: _list_events,
         REQUEST_CAMPAIGN: _campaign_events,
+        CHANGE_PARTITION: _moves,
     }
     for effect, run in groupby(items, key=lambda item: effects.get(item.type_id, _program_events)):
         effect(transaction, list(run), counts)
@@ -196,6 +198,9 @@ def _mark_leads(transaction: Transaction, items: list[Activity]) -> None:
     named = {item.lead_id for item in items if item.type_id not in {REMOVE_FROM_LIST, MERGE_LEADS}}
     unseen = leads.unseen_leads(transaction, sorted(named))
     state.mark_dirty(transaction, sorted(unseen | acquired), "member")
+    # No change of a value tells of a new partition either.
+    moved = {item.lead_id for item in items if item.type_id == CHANGE_PARTITION}
+    state.mark_dirty(transaction, sorted(moved), "changed")
     state.mark_dirty(transaction, sorted({winner for winner, _ in merges}), "merged")
     leads.forget_dirty(transaction, sorted({loser for _, losers in merges for loser in losers}))
 
@@ -220,6 +225,11 @@ def _campaign_events(transaction: Transaction, items: list[Activity], counts: Co
     """Let the leads' campaigns be read soon."""
     campaigns.mark(transaction, {item.lead_id for item in items})
     counts["campaign_events"] += len(items)
+
+
+def _moves(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:  # noqa: ARG001
+    """Leads that came to another partition have been marked to be read."""
+    counts["moved"] += len(items)
 
 
 def _program_events(transaction: Transaction, items: list[Activity], counts: Counter[str]) -> None:

@@ -20,6 +20,7 @@ EACH_AT_LEAST: dict[str, float] = {
     "history": 1.0,
 }
 """How often a history reaches each of these, on average: one in which nothing happens proves nothing."""
+ENOUGH = 100
 
 
 def main() -> int:
@@ -57,7 +58,7 @@ def _tell(seeds: list[int], failed: list[int], reached: Counter[str], seconds: f
     told = f"{len(seeds)} histories in {seconds:.0f} s, the slowest {slowest:.1f} s"
     print(f"{told}; {len(failed)} failed{': ' if failed else ''}{', '.join(map(str, failed))}")  # noqa: T201
     few = [what for what, often in EACH_AT_LEAST.items() if reached[what] < often * len(seeds)]
-    if not failed and few and len(seeds) > 1:
+    if not failed and few and len(seeds) >= ENOUGH:
         print(f"reached too seldom: {', '.join(few)}")  # noqa: T201
         return 1
     return 1 if failed else 0
