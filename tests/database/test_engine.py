@@ -29,7 +29,7 @@ def test_every_named_statement_can_be_prepared(desk):
             with desk.database.engine.connect() as connection:
                 connection.execute(text("EXPLAIN " + statement.text), parameters)
         except DBAPIError as problem:
-            if "EXPLAIN SET" not in str(problem):
+            if not any(f"EXPLAIN {word}" in str(problem) for word in ("SET", "LOCK")):
                 wrong[name] = str(problem.orig).split("\n", 1)[0]
     assert wrong == {}
 
