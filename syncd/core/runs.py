@@ -44,7 +44,8 @@ class Run:
         """Part a run whose record was refused: the rows that are refused with it, and what goes out again.
 
         Where Marketo's words name a field, its value came from the last row that sets it, and that row alone is to blame;
-        where they name none, the run is halved until the culprit stands alone.
+        where they name none, the run is halved until the culprit stands alone, but for rows that may have
+        taken effect together already: the first of them alone would undo the last.
         """
         if len(self.rows) == 1 or code in OF_THE_LEAD:
             return self.rows, ()
@@ -54,7 +55,8 @@ class Run:
         blamed = next((row for row in reversed(self.rows) if named and named[1] in row.payload), None)
         if blamed is not None:
             return (blamed,), (Run(tuple(row for row in self.rows if row is not blamed)),)
-        middle = len(self.rows) // 2
+        doubted = sum(row.unknown for row in self.rows)
+        middle = max(len(self.rows) // 2, doubted if doubted < len(self.rows) else 1)
         return (), (Run(self.rows[:middle]), Run(self.rows[middle:]))
 
 

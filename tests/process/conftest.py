@@ -35,6 +35,8 @@ def house(
         "SYNCD_BUDGET__BACKFILL_SHARE": "0",
         "SYNCD_BUDGET__VERIFY_SHARE": "0",
         "SYNCD_MIRROR__EXPORT_POLL_SECONDS": "0.1",
+        # Each row is to show its own effect; what shares a record is the business of the outbox's histories.
+        "SYNCD_OUTBOX__COALESCE": "false",
         "SYNCD_OUTBOX__RETRY_BASE_SECONDS": "0.1",
         "SYNCD_OUTBOX__RETRY_CAP_SECONDS": "0.5",
         "SYNCD_OUTBOX__UNKNOWN_OUTCOME_WAIT_SECONDS": "0.5",

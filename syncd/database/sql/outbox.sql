@@ -122,27 +122,29 @@ RETURNING q.outbox_id;
 
 -- name: queue_followers
 -- Rows that can share a record with rows that were just claimed: right behind them on each of their keys, of their run, due, and without a key of their own.
+-- Those that shared one of unknown outcome go together again, due or not and however many: an earlier row alone would undo a later one for a while.
 WITH heads AS (
-    SELECT q.outbox_id AS head, q.run, q.shape, k.key
+    SELECT q.outbox_id AS head, q.run, q.shape, q.unknown, k.key
     FROM outbox_queue q JOIN outbox_key k ON k.outbox_id = q.outbox_id
     WHERE q.outbox_id = ANY(:ids) AND q.run IS NOT NULL
 ), behind AS (
-    SELECT h.head, b.outbox_id, b.bytes, b.fits AND b.place <= :each AS fits, b.names
+    SELECT h.head, h.unknown AS doubted, b.outbox_id, b.bytes, b.fits AND (b.place <= :each OR b.unknown) AS fits, b.names
     FROM heads h CROSS JOIN LATERAL (
-        SELECT k.outbox_id, q.bytes, row_number() OVER (ORDER BY k.outbox_id) AS place,
-            coalesce(q.state = 'blocked' AND q.run = h.run AND q.shape = h.shape AND q.due_at <= clock_timestamp(), false) AS fits,
+        SELECT k.outbox_id, q.bytes, q.unknown, row_number() OVER (ORDER BY k.outbox_id) AS place,
+            coalesce(q.state = 'blocked' AND q.run = h.run AND q.shape = h.shape AND (q.due_at <= clock_timestamp() OR q.unknown), false) AS fits,
             (SELECT count(*) FROM outbox_key own WHERE own.outbox_id = k.outbox_id) AS names
         FROM outbox_key k JOIN outbox_queue q ON q.outbox_id = k.outbox_id
         WHERE k.key = h.key AND k.outbox_id > h.head
-        ORDER BY k.outbox_id LIMIT :each + 1) AS b
+        ORDER BY k.outbox_id LIMIT CASE WHEN h.unknown THEN :most ELSE :each END + 1) AS b
 ), together AS (
-    SELECT head, outbox_id, min(bytes) AS bytes, bool_and(fits) AND count(*) = min(names) AS fits
-    FROM behind GROUP BY head, outbox_id
+    SELECT head, doubted, outbox_id, min(bytes) AS bytes, bool_and(fits) AND count(*) = min(names) AS fits
+    FROM behind GROUP BY head, doubted, outbox_id
 ), cut AS (
     SELECT *, min(outbox_id) FILTER (WHERE NOT fits) OVER (PARTITION BY head) AS first_other FROM together
 ), unbroken AS (
-    SELECT head, outbox_id, sum(bytes) OVER (ORDER BY outbox_id) AS total, row_number() OVER (ORDER BY outbox_id) AS place
+    SELECT head, outbox_id, sum(bytes) OVER front AS total, row_number() OVER front AS place
     FROM cut WHERE first_other IS NULL OR outbox_id < first_other
+    WINDOW front AS (ORDER BY doubted DESC, outbox_id)
 )
 SELECT head, outbox_id FROM unbroken WHERE total <= :bytes AND place <= :most ORDER BY outbox_id;
 
