@@ -52,7 +52,8 @@ def _leads(house: "House", state: dict[str, Any]) -> Iterator[str]:
     theirs = living(house, state)
     rows = house.execute("SELECT to_jsonb(l) FROM lead l WHERE _deleted_at IS NULL")
     typed = {int(row["id"]): row for (row,) in rows}
-    for lead in sorted(theirs.keys() ^ typed.keys()):
+    # Whoever is anonymous is in no list and no file, but may be read by the id.
+    for lead in sorted((theirs.keys() ^ typed.keys()) - set(state["anonymous"])):
         yield f"lead {lead}: {'missing' if lead in theirs else 'extra'} in the mirror"
     for lead in sorted(theirs.keys() & typed.keys()):
         unparsed = typed[lead]["_unparsed"] or {}
@@ -142,6 +143,7 @@ def _members(
     if known_only:
         looked_at &= {n for (n,) in house.execute("SELECT container_id FROM sweep WHERE kind = %s", kind)}
     mine = {m for m in house.execute(f"SELECT {column}, lead_id FROM {table}") if m[0] in looked_at}
+    mine = {m for m in mine if m[1] not in state["anonymous"]}
     theirs = {m for m in theirs if m[0] in looked_at}
     theirs = {m for m in theirs if m[1] not in state["anonymous"]}
     for container, lead in sorted(mine ^ theirs):
