@@ -135,7 +135,7 @@ WITH heads AS (
             (SELECT count(*) FROM outbox_key own WHERE own.outbox_id = k.outbox_id) AS names
         FROM outbox_key k JOIN outbox_queue q ON q.outbox_id = k.outbox_id
         WHERE k.key = h.key AND k.outbox_id > h.head
-        ORDER BY k.outbox_id LIMIT CASE WHEN h.unknown THEN :most ELSE :each END + 1) AS b
+        ORDER BY k.outbox_id LIMIT CASE WHEN h.unknown THEN CAST(:most AS integer) ELSE CAST(:each AS integer) END + 1) AS b
 ), together AS (
     SELECT head, doubted, outbox_id, min(bytes) AS bytes, bool_and(fits) AND count(*) = min(names) AS fits
     FROM behind GROUP BY head, doubted, outbox_id
