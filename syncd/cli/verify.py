@@ -53,7 +53,7 @@ def verify(
         if sample is None:
             if not force:
                 cost.refuse_what_is_too_dear(cost.CALLS_TO_FIND_THE_OLDEST, app.ledger.standing())
-            plan = cost.whole(feeds)
+            plan = cost.whole(feeds, tables=True)
         else:
             seed = secrets.randbelow(LARGEST_SEED) if seed is None else seed
             plan = cost.sample(feeds, sample, seed)
@@ -85,7 +85,7 @@ def _document(
     for d in report.differences:
         one: dict[str, Any] = {
             "where": d.where,
-            "lead": d.lead_id,
+            "lead": d.lead_id or None,
             "kind": d.kind,
             "fields": list(d.fields),
         }
@@ -110,7 +110,8 @@ def _say(report: compare.Report, plan: cost.Plan, *, show_values: bool) -> None:
     for difference in report.differences[:SHOWN]:
         names = f" in {', '.join(difference.fields)}" if difference.fields else ""
         place = "" if difference.where == "leads" else f" in {difference.where}"
-        typer.echo(f"lead {difference.lead_id}{place}: {difference.kind}{names}")
+        what = f"lead {difference.lead_id}{place}" if difference.lead_id else difference.where
+        typer.echo(f"{what}: {difference.kind}{names}")
         for name, (ours, theirs) in difference.values.items() if show_values else ():
             typer.echo(f"  {name}: {_value(ours)} here, {_value(theirs)} in Marketo")
     if len(report.differences) > SHOWN:

@@ -15,6 +15,6 @@ class Difference:
     """missing: not in the mirror. extra: in the mirror alone."""
     fields: tuple[str, ...] = ()
     where: str = "leads"
-    """leads, or the list or program that it is about, such as "list 1001"."""
+    """leads, the list or program that it is about, such as "list 1001", or a row: "table program 1001"."""
     values: dict[str, tuple[Any, Any]] = field(default_factory=dict, compare=False, repr=False)
     """The mirror's and Marketo's value of each differing field, where they were asked for: people's data."""

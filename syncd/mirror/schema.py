@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from syncd import log
 from syncd.core.fields import BASE_COLUMNS, FieldFacts, column_name
-from syncd.database import leads, state
+from syncd.database import leads, state, tables
 from syncd.database.engine import SCHEMA_LOCK
 from syncd.errors import AuthenticationFailed, Refused
 from syncd.mirror.runs import recorded
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable
 
+    from syncd.core.budget import Lane
+    from syncd.core.differences import Difference
     from syncd.marketo.client import Client
     from syncd.mirror.runs import Feeds
 
@@ -45,6 +47,20 @@ def pull(feeds: Feeds) -> Counter[str]:
         if known and (fresh or gone):
             log.get("mirror").info("fields changed", new=[f.name for _, f in fresh], gone=gone)
     return counts
+
+
+def differences(feeds: Feeds, *, lane: Lane) -> list[Difference]:
+    """Compare lead_field with Marketo's descriptions: three calls, or more where fields fill several pages."""
+    facts = read(feeds.client.on(lane))
+    with feeds.database.begin() as transaction:
+        known = state.known_fields(transaction)
+        columns = _columns(facts, known, state.lead_columns(transaction))
+
+        def write() -> None:
+            state.put_fields(transaction, facts, columns)
+            state.fields_gone(transaction, [f.name for f in facts])
+
+        return tables.differences(transaction, "lead_field", write)
 
 
 def again_with_present_fields(feeds: Feeds, work: Callable[[], Counter[str]]) -> Counter[str]:

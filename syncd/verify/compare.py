@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from syncd import log
 from syncd.core.differences import Difference
 from syncd.database import campaigns as read_campaigns
-from syncd.database import leads, memberships, staging, state
+from syncd.database import leads, memberships, staging, state, tables
 from syncd.errors import Retryable, WorkFailed
-from syncd.mirror import campaigns, dirty, extract
+from syncd.mirror import assets, campaigns, dirty, extract, schema
 from syncd.mirror import memberships as members
 from syncd.mirror.runs import recorded
 from syncd.verify import cost
@@ -77,6 +77,7 @@ def run(
             report.differences = _confirmed(feeds, client, fields, found, values=values)
             report.differences += _compare_members(feeds, report)
             report.differences += _compare_campaigns(feeds, report)
+            report.differences += _compare_tables(feeds) if chosen.tables else []
         else:
             found = _compare_sample(feeds, client, fields, chosen.sample, report)
             report.differences = _confirmed(feeds, client, fields, found, values=values)
@@ -205,6 +206,15 @@ def _compare_campaigns(feeds: Feeds, report: Report) -> list[Difference]:
     return found
 
 
+def _compare_tables(feeds: Feeds) -> list[Difference]:
+    """Compare the tables that are read whole; what differs is looked at twice."""
+    found = schema.differences(feeds, lane="verify") + assets.differences(feeds, lane="verify")
+    if found:
+        again = schema.differences(feeds, lane="verify") + assets.differences(feeds, lane="verify")
+        found = [d for d in found if d in again]
+    return found
+
+
 def _confirmed(
     feeds: Feeds,
     client: Client,
@@ -242,6 +252,11 @@ def _repair(feeds: Feeds, report: Report, *, of_all: bool) -> None:
             )
         state.mark_dirty(transaction, sorted({d.lead_id for d in of_leads}), "verify")
     dirty.pull(feeds, lane="verify")
+    places = {d.where for d in report.differences if d.where.startswith(tables.PLACE)}
+    if any(where.startswith(f"{tables.PLACE}lead_field ") for where in places):
+        schema.pull(feeds)
+    if any(not where.startswith(f"{tables.PLACE}lead_field ") for where in places):
+        assets.read_again(feeds)
     kinds: dict[str, Kind] = {"list": "list", "program": "program"}
     campaigns.read_again(
         feeds,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CALLS_A_WINDOW = 4
 CALLS_TO_FIND_THE_OLDEST = 3
+CALLS_OF_TABLES = 9
+"""Three for the fields, one each for partitions, lists, programs, channels, member fields and campaigns."""
 PAGE = dirty.IDS_A_CALL
 """A page of a sample is so many consecutive ids: what one call can ask for."""
 
@@ -34,14 +36,17 @@ class Plan:
     """Leads whose smart campaigns are compared at most, one call each."""
     sample: tuple[int, ...] | None = None
     """Numbers of the pages of ids of a sample; None: everything."""
+    tables: bool = False
+    """Whether the tables of fields, partitions, lists, programs and campaigns are compared too."""
 
     @property
     def calls(self) -> int:
         """Calls at the least; each further look at an unfinished job is one more."""
-        return len(self.spans) * CALLS_A_WINDOW + self.pages + self.campaign_leads
+        tables = CALLS_OF_TABLES if self.tables else 0
+        return len(self.spans) * CALLS_A_WINDOW + self.pages + self.campaign_leads + tables
 
 
-def whole(feeds: Feeds) -> Plan:
+def whole(feeds: Feeds, *, tables: bool = False) -> Plan:
     """Return the windows that hold all leads. Costs three calls, or none where ``mirror.backfill_from`` is set."""
     client = feeds.client.on("verify")
     spans = extract.spans(extract.oldest_lead(feeds, client), feeds.clock.now(), feeds.conf.window_days)
@@ -51,7 +56,7 @@ def whole(feeds: Feeds) -> Plan:
         covered = transaction.row("campaign_coverage")
         pages += 0 if exported else int(transaction.scalar("pages_of_leads") or 0)
     sampled = min(feeds.conf.verify_campaign_leads, covered.leads_read if covered else 0)
-    return Plan(spans, pages, sampled)
+    return Plan(spans, pages, sampled, tables=tables)
 
 
 def sample(feeds: Feeds, most: int, seed: int) -> Plan:

@@ -13,7 +13,7 @@ from syncd import simulator as marketo
 from syncd.cli.main import app as cli
 from syncd.database import state
 from syncd.errors import QuotaExhausted, WorkFailed
-from syncd.mirror import memberships
+from syncd.mirror import assets, memberships
 from syncd.verify import compare, cost
 from tests.sync.inside import READ, Inside
 
@@ -29,6 +29,7 @@ def options() -> marketo.Options:
 def filled(filled: Inside) -> Inside:
     memberships.pull_lists(filled.feeds)
     memberships.pull_programs(filled.feeds)
+    assets.pull_campaigns(filled.feeds)
     filled.catch_up()
     return filled
 
@@ -97,6 +98,40 @@ def test_it_lists_what_differs_and_repairs_it_so_that_a_second_run_finds_nothing
     assert document(repaired)["repaired"] == len(told["differences"])
     again = verify("--json")
     assert (again.exit_code, document(again)["differences"]) == (0, [])
+
+
+def test_the_tables_that_are_read_whole_are_compared_row_by_row_and_repaired(
+    filled: Inside, verify: Verify
+) -> None:
+    filled.sql("UPDATE lead_field SET display_name = 'Wrong', length = 1 WHERE name = 'lastName'")
+    filled.sql("UPDATE static_list SET name = 'Wrong' WHERE id = 1001")
+    filled.sql("DELETE FROM program WHERE id = (SELECT min(id) FROM program)")
+    filled.sql("INSERT INTO smart_campaign (id, name) VALUES (99999, 'nobody''s')")
+    filled.sql(
+        "DELETE FROM channel_status WHERE (channel, status) IN (SELECT channel, status FROM channel_status LIMIT 1)"
+    )
+    filled.sql("UPDATE program_member_field SET data_type = 'Wrong' WHERE name = 'statusName'")
+    filled.sql("UPDATE lead_partition SET _removed_at = now() WHERE id = 1")
+    before = filled.sql("SELECT count(*), max(_synced_at) FROM static_list")
+    found = verify("--json", "--show-values")
+    assert found.exit_code == 1
+    told = {d["where"]: d for d in document(found)["differences"]}
+    kinds = {where.split()[1]: d["kind"] for where, d in told.items()}
+    assert kinds == {
+        "lead_field": "changed",
+        "static_list": "changed",
+        "program": "missing",
+        "smart_campaign": "extra",
+        "channel_status": "missing",
+        "program_member_field": "changed",
+        "lead_partition": "missing",
+    }
+    assert told["table lead_field lastName"]["fields"] == ["length", "display_name"]
+    assert told["table static_list 1001"]["values"]["name"]["mirror"] == "Wrong"
+    assert filled.sql("SELECT count(*), max(_synced_at) FROM static_list") == before
+    assert "table static_list 1001: changed in name" in verify().output
+    assert verify("--repair").exit_code == 0
+    assert document(verify("--json"))["differences"] == []
 
 
 def test_values_are_shown_only_to_who_asks_for_them(filled: Inside, verify: Verify) -> None:

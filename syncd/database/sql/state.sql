@@ -118,3 +118,7 @@ SELECT until, reason FROM quota_pause WHERE what = :what AND until > now();
 -- name: pauses
 -- All that is to be left alone.
 SELECT what, until, reason FROM quota_pause WHERE until > now() ORDER BY what;
+
+-- name: feed_ever_done
+-- Whether a feed has ever run to its end.
+SELECT EXISTS (SELECT FROM run WHERE feed = :feed AND outcome = 'done');
