@@ -1,5 +1,6 @@
-"""JSON for Marketo. Pure."""
+"""JSON and files for Marketo. Pure."""
 
+import hashlib
 import json
 from datetime import date, datetime
 from decimal import Decimal
@@ -28,3 +29,18 @@ def _plain(value: object) -> object:
             return int(value) if value == value.to_integral_value() else float(value)
         case _:
             raise TypeError(f"{type(value).__name__} can't be sent to Marketo")
+
+
+def multipart(file: bytes) -> tuple[str, bytes]:
+    """Return the content type and the body of a form whose only part, "file", is a CSV file.
+
+    Source: https://experienceleague.adobe.com/en/docs/marketo-developer/marketo/rest/bulk-import/bulk-lead-import
+    """
+    # No file holds its own checksum.
+    boundary = hashlib.sha256(file).hexdigest()
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="leads.csv"\r\n'
+        "Content-Type: text/csv\r\n\r\n"
+    )
+    tail = f"\r\n--{boundary}--\r\n"
+    return f"multipart/form-data; boundary={boundary}", head.encode() + file + tail.encode()

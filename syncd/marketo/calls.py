@@ -13,9 +13,9 @@ from syncd.core.budget import STOPPING, Budget, Lane
 from syncd.core.codes import RATE_WINDOW
 from syncd.errors import AuthenticationFailed, MarketoError, Refused, Retryable
 from syncd.marketo import auth
-from syncd.marketo.body import encode
+from syncd.marketo.body import encode, multipart
 from syncd.marketo.decode import Envelope, TokenRejectedError, decode
-from syncd.marketo.endpoints import BODY_LIMIT, IDENTITY, URI_LIMIT, URI_MARGIN, Endpoint
+from syncd.marketo.endpoints import BODY_LIMIT, FILE_LIMIT, IDENTITY, URI_LIMIT, URI_MARGIN, Endpoint
 from syncd.marketo.transport import BODY_SECONDS, CONNECT_SECONDS, NotSent, Outgoing, Stream, Transport
 
 Got = TypeVar("Got")
@@ -32,13 +32,14 @@ logger = log.get("marketo")
 
 @dataclass(frozen=True)
 class Request:
-    """What to ask: an endpoint, the names in its path, its parameters or its JSON body."""
+    """What to ask: an endpoint, the names in its path, its parameters, its JSON body or a CSV file."""
 
     endpoint: Endpoint
     names: Mapping[str, str | int] = field(default_factory=dict)
     params: Params = field(default=(), repr=False)
     json: Any = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
+    file: bytes | None = field(default=None, repr=False)
 
 
 class Calls:
@@ -186,7 +187,10 @@ class Calls:
         method, body = endpoint.method, None
         if request.json is not None:
             headers["Content-Type"] = "application/json"
-            body = _small_enough(endpoint, encode(request.json))
+            body = _small_enough(endpoint, encode(request.json), BODY_LIMIT)
+        elif request.file is not None:
+            headers["Content-Type"], body = multipart(request.file)
+            body = _small_enough(endpoint, body, FILE_LIMIT)
         elif self._too_long(path, query) and endpoint.long_form:
             # …/rest/error-codes, 414: the query travels as a form.
             headers["Content-Type"] = "application/x-www-form-urlencoded"
@@ -198,8 +202,8 @@ class Calls:
         return len(self._transport.base_url) + len(path) + len(query) + 1 > URI_LIMIT - URI_MARGIN
 
 
-def _small_enough(endpoint: Endpoint, body: bytes) -> bytes:
-    if len(body) <= BODY_LIMIT:
+def _small_enough(endpoint: Endpoint, body: bytes, limit: int) -> bytes:
+    if len(body) <= limit:
         return body
     message = f"{len(body)} bytes are more than Marketo takes; send fewer or smaller records"
     raise Refused(message, code="HTTP 413", endpoint=endpoint.name)

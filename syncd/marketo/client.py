@@ -13,6 +13,7 @@ from syncd.marketo.activities import ActivityCalls
 from syncd.marketo.auth import Credentials
 from syncd.marketo.calls import Calls
 from syncd.marketo.exports import ExportCalls
+from syncd.marketo.imports import ImportCalls
 from syncd.marketo.leads import LeadCalls
 from syncd.marketo.memberships import MembershipCalls
 from syncd.marketo.models import ChannelStatus, Program, SmartCampaign
@@ -22,7 +23,7 @@ from syncd.marketo.transport import Transport
 READ_RETRIES = 6
 
 
-class Client(LeadCalls, MembershipCalls, ActivityCalls, ExportCalls):
+class Client(LeadCalls, MembershipCalls, ActivityCalls, ExportCalls, ImportCalls):
     """One Marketo subscription, for any number of threads.
 
     base_url: as the admin screen shows it, with or without ``/rest``.

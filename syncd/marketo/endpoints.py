@@ -15,6 +15,9 @@ URI_MARGIN = 192
 BODY_LIMIT = 1_048_576
 """Bytes of a JSON body; Marketo answers 413 beyond it (page error-codes)."""
 
+FILE_LIMIT = 10_000_000
+"""Bytes of a file for bulk import with its envelope; Marketo answers 413 beyond it (page error-codes)."""
+
 BATCH = 300
 """Records a lead database call takes or returns (page lead-database/lead-database)."""
 
@@ -108,6 +111,18 @@ EXPORT_STATUS = Endpoint(
 EXPORTS = Endpoint("exports", "GET", "/bulk/v1/leads/export.json", long_form=False)
 EXPORT_FILE = Endpoint(
     "export_file", "GET", "/bulk/v1/leads/export/{export_id}/file.json", timeout=300.0, long_form=False
+)
+
+# …/rest/bulk-import/bulk-lead-import. No time-out is documented; a file may take as long as one that is fetched.
+IMPORT_LEADS = Endpoint(
+    "import_leads", "POST", "/bulk/v1/leads.json", timeout=300.0, writes=True, long_form=False
+)
+IMPORT_STATUS = Endpoint("import_status", "GET", "/bulk/v1/leads/batch/{batch_id}.json", long_form=False)
+IMPORT_FAILURES = Endpoint(
+    "import_failures", "GET", "/bulk/v1/leads/batch/{batch_id}/failures.json", timeout=300.0, long_form=False
+)
+IMPORT_WARNINGS = Endpoint(
+    "import_warnings", "GET", "/bulk/v1/leads/batch/{batch_id}/warnings.json", timeout=300.0, long_form=False
 )
 
 # …/rest/assets/channels

@@ -175,6 +175,22 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Import:
+    """A bulk import of leads; counts are None before they apply.
+
+    status: Queued, Importing, Complete or Failed. processed: rows that were imported, with a warning or without.
+    """
+
+    id: int
+    status: str
+    processed: int | None
+    failed: int | None
+    warned: int | None
+    message: str | None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True)
 class StaticList:
     """A static list."""
 

@@ -169,6 +169,19 @@ def export(item: Json) -> models.Export:
     )
 
 
+def bulk_import(item: Json) -> models.Import:
+    """Read an import's state; exports say "Completed" where imports say "Complete"."""
+    status = str(item["status"])
+    return models.Import(
+        id=int(item["batchId"]),
+        status="Complete" if status == "Completed" else status,
+        processed=_whole(item.get("numOfLeadsProcessed")),
+        failed=_whole(item.get("numOfRowsFailed")),
+        warned=_whole(item.get("numOfRowsWithWarning")),
+        message=_text(item.get("message")),
+    )
+
+
 def static_list(item: Json) -> models.StaticList:
     """Read a static list."""
     return models.StaticList(

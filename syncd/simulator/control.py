@@ -164,6 +164,10 @@ class Simulator:
         """Let the next bulk extract jobs fail."""
         self.request("POST", "jobs", {"fail": count, "message": message})
 
+    def fail_imports(self, count: int = 1, message: str = "Import failed") -> None:
+        """Let the next bulk imports fail half-way."""
+        self.request("POST", "jobs", {"fail": count, "message": message, "kind": "import"})
+
     def stats(self) -> dict[str, Any]:
         """Calls under way, the most at once, calls today, error codes, numbers of leads and effects, jobs."""
         return dict(self.request("GET", "stats"))

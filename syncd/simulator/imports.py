@@ -37,6 +37,7 @@ class Batch:
     status: str = "Queued"
     done: int = 0
     members: int = 0
+    error: str | None = None
     failures: list[list[str]] = field(default_factory=list)
     warnings: list[list[str]] = field(default_factory=list)
 
@@ -56,6 +57,8 @@ class Batch:
             item["message"] = f"Import {how}, {people}" + (
                 f", {len(self.failures)} failed" if self.failures else ""
             )
+        if self.error:
+            item["message"] = self.error
         return item
 
     def file(self, rows: list[list[str]], column: str) -> bytes:
@@ -73,6 +76,7 @@ class Imports:
     def __init__(self, world: World) -> None:
         self.world = world
         self.batches: dict[int, Batch] = {}
+        self.fail_next: list[str] = []
         self._next = 1001
         self._turns = Turns(lambda: RUNNING)
 
@@ -123,12 +127,15 @@ class Imports:
         async with self._turns:
             started = self.world.clock.now()
             batch.status = "Importing"
+            batch.error = self.fail_next.pop(0) if self.fail_next else None
             await self.world.leads.prepare(batch.lookup)
-            for part in _parts(batch.rows):
+            # One that fails has come half-way: what it has written stays.
+            rows = batch.rows[: len(batch.rows) // 2] if batch.error else batch.rows
+            for part in _parts(rows):
                 self._import(batch, part)
                 await asyncio.sleep(0)
             await self.world.clock.until(started + self.world.options.import_seconds)
-            batch.status = "Complete"
+            batch.status = "Failed" if batch.error else "Complete"
 
     def _import(self, batch: Batch, rows: list[list[str]]) -> None:
         action = "updateOnly" if batch.lookup.name == "id" else "createOrUpdate"

@@ -5,6 +5,7 @@ from typing import Any
 
 from syncd.simulator.clock import parse_time, stamp
 from syncd.simulator.endpoints.bulk_extract import jobs
+from syncd.simulator.endpoints.bulk_import import imports
 from syncd.simulator.options import Options, checked
 from syncd.simulator.requests import Incoming
 from syncd.simulator.service import Service
@@ -149,11 +150,13 @@ def stats(service: Service, *_: Any) -> Body:
 
 @action("POST", "jobs")
 def fail_jobs(service: Service, _: Incoming, body: Body, __: list[str]) -> Body:
-    """Let the next bulk extract jobs fail."""
-    jobs(service).fail_next += [str(body.get("message", "Export failed"))] * min(
-        1000, int(body.get("fail", 1))
-    )
-    return {"failing": len(jobs(service).fail_next)}
+    """Let the next bulk extract jobs fail, or with `{"kind": "import"}` the next imports."""
+    kind = body.get("kind", "export")
+    if kind not in {"export", "import"}:
+        raise Refused("The kind of a job is export or import.")
+    failing = jobs(service).fail_next if kind == "export" else imports(service).fail_next
+    failing += [str(body.get("message", f"{kind.capitalize()} failed"))] * min(1000, int(body.get("fail", 1)))
+    return {"failing": len(failing)}
 
 
 @action("GET", "state")

@@ -4,13 +4,15 @@ from syncd.simulator.calls import Answer, ApiError, Call, Raw, number
 from syncd.simulator.imports import Batch, Imports, uploaded
 from syncd.simulator.jobs import separators
 from syncd.simulator.routing import WRITE_LEAD, route
+from syncd.simulator.service import Service
 from syncd.simulator.syncing import lookup_field, partition_id
 
 
-def _imports(call: Call) -> Imports:
-    if call.service.imports is None:
-        call.service.imports = Imports(call.world)
-    return call.service.imports  # type: ignore[no-any-return]
+def imports(service: Service) -> Imports:
+    """The imports of a simulator."""
+    if service.imports is None:
+        service.imports = Imports(service.world)
+    return service.imports  # type: ignore[no-any-return]
 
 
 @route("POST", "/bulk/v1/leads.json", *WRITE_LEAD)
@@ -31,13 +33,13 @@ async def create(call: Call) -> Answer:
     except UnicodeDecodeError:
         raise ApiError(1003, "The file is not UTF-8") from None
     await call.pause()
-    batch = _imports(call).add(call, text, known[form], lookup, partition, list_id)
-    call.service.spawn(_imports(call).run(batch))
+    batch = imports(call.service).add(call, text, known[form], lookup, partition, list_id)
+    call.service.spawn(imports(call.service).run(batch))
     return call.ok([batch.show()])
 
 
 def _find(call: Call) -> Batch:
-    batch = _imports(call).find(call.arg("batchId"))
+    batch = imports(call.service).find(call.arg("batchId"))
     if batch is None:
         raise ApiError(1013, f"Import batch {call.args['batchId']} not found")
     return batch
