@@ -13,6 +13,8 @@ The telephone room asks for permission without knowing that the ledger is in Pos
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -20,12 +22,32 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from syncd.core.codes import RATE_WINDOW
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 Lane = Literal["outbox", "changes", "memberships", "backfill", "verify"]
 """Who calls, most urgent first. A lane's name is also the key of its spending in the ledger."""
 
 LANES: tuple[Lane, ...] = ("outbox", "changes", "memberships", "backfill", "verify")
+
+
+NO_FEED = "no feed"
+"""For whom calls are noted that are made outside of any feed, such as those of `syncd check`."""
+_feed: ContextVar[str | None] = ContextVar("feed", default=None)
+
+
+@contextmanager
+def spending_as(feed: str) -> Iterator[None]:
+    """Let the calls that this thread makes in the block be noted as spent by a feed; the innermost block counts."""
+    before = _feed.set(feed)
+    try:
+        yield
+    finally:
+        _feed.reset(before)
+
+
+def feed_of(lane: Lane) -> str:
+    """Return which feed calls now; the outbox, which is none of the feeds, has its lane to itself."""
+    return _feed.get() or ("outbox" if lane == "outbox" else NO_FEED)
 
 
 OWN_BUDGET = "budget"

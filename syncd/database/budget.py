@@ -26,6 +26,7 @@ from syncd.core.budget import (
     Seen,
     day_left_for,
     decide,
+    feed_of,
 )
 from syncd.core.codes import RATE_WINDOW, last_reset, next_reset
 from syncd.database.engine import LEDGER_LOCK, REPLICA_CLASS
@@ -177,6 +178,7 @@ class Ledger(ExportLedger):
             lease = transaction.scalar(
                 "call_start",
                 lane=lane,
+                feed=feed_of(lane),
                 endpoint=endpoint,
                 holds_for=holds_for,
                 lent=decision.kind == "lent",

@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from syncd import log, metrics
+from syncd.core.budget import spending_as
 from syncd.core.codes import EXPORT_QUOTA
 from syncd.database import state
 from syncd.errors import DatabaseProblem, MarketoError, QuotaExhausted, plain
@@ -58,7 +59,8 @@ def recorded(feeds: Feeds, feed: str, *, alone: bool = True) -> Iterator[Counter
     The counter that it gives is what the feed did, in numbers.
     alone: one run of the feed at a time; raises WorkFailed where another process is at it.
     """
-    with feeds.database.exclusive(feed) if alone else nullcontext(), _noted(feeds, feed) as counts:
+    lock = feeds.database.exclusive(feed) if alone else nullcontext()
+    with lock, spending_as(feed), _noted(feeds, feed) as counts:
         yield counts
 
 

@@ -77,7 +77,14 @@ def take(
             **spent,
             "errors_today": sum(int(u.errors) for u in usage),
             "by_endpoint": [
-                {"lane": u.lane, "endpoint": u.endpoint, "calls": u.calls, "errors": u.errors} for u in usage
+                {
+                    "lane": u.lane,
+                    "feed": u.feed,
+                    "endpoint": u.endpoint,
+                    "calls": u.calls,
+                    "errors": u.errors,
+                }
+                for u in usage
             ],
             "paused": [{"what": p.what, "until": _time(p.until), "reason": p.reason} for p in pauses],
         },

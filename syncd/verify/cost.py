@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from syncd.core.budget import spending_as
 from syncd.core.codes import next_reset
 from syncd.database import leads
 from syncd.errors import QuotaExhausted, WorkFailed
@@ -49,7 +50,9 @@ class Plan:
 def whole(feeds: Feeds, *, tables: bool = False) -> Plan:
     """Return the windows that hold all leads. Costs three calls, or none where ``mirror.backfill_from`` is set."""
     client = feeds.client.on("verify")
-    spans = extract.spans(extract.oldest_lead(feeds, client), feeds.clock.now(), feeds.conf.window_days)
+    with spending_as("verify"):
+        oldest = extract.oldest_lead(feeds, client)
+    spans = extract.spans(oldest, feeds.clock.now(), feeds.conf.window_days)
     with feeds.database.begin() as transaction:
         exported = all(f.exportable for f in leads.mirrored_fields(transaction))
         pages = int(transaction.scalar("pages_of_members") or 0)

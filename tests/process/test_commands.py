@@ -37,7 +37,7 @@ KEYS = {
         "export_mb_per_day": float,
         "exports_under_way": int,
         "errors_today": int,
-        "by_endpoint": [{"lane": str, "endpoint": str, "calls": int, "errors": int}],
+        "by_endpoint": [{"lane": str, "feed": str, "endpoint": str, "calls": int, "errors": int}],
         "paused": [],
     },
     "feeds": [

@@ -14,7 +14,7 @@ import pytest
 from syncd import simulator as marketo
 from syncd.core.codes import next_reset
 from syncd.errors import QuotaExhausted
-from syncd.mirror import schema
+from syncd.mirror import memberships, schema
 from syncd.settings import Settings
 from syncd.simulator.control import Simulator
 from syncd.status import usage
@@ -185,6 +185,24 @@ def test_the_books_and_marketo_agree_to_the_call_whatever_fails(inside: Inside) 
     usage.pull(inside.feeds)
     assert inside.value("SELECT others FROM quota_seen") == 0
     assert inside.value("SELECT total - ours FROM quota_seen") in {0, -1}
+
+
+def test_what_every_feed_spent_is_a_view_by_day_feed_and_endpoint(inside: Inside) -> None:
+    schema.pull(inside.feeds)
+    inside.carry_all([("create_or_update", {"email": "new@example.com"})])
+    inside.app.client.on("outbox").leads("id", [1], ["id"])
+    memberships.pull_lists(inside.feeds)
+    inside.app.client.describe()
+    rows = inside.sql("SELECT day, feed, endpoint, lane, calls FROM marketo.api_usage WHERE calls > 0")
+    spent = {(r["feed"], r["endpoint"]): (r["lane"], r["calls"]) for r in rows}
+    assert len({r["day"] for r in rows}) == 1
+    assert spent["schema", "describe"] == ("changes", 1)
+    assert spent["no feed", "describe"] == ("changes", 1)
+    assert spent["outbox", "sync_leads"] == ("outbox", 1)
+    assert spent["outbox", "leads"] == ("outbox", 1)
+    assert spent["lists", "leads_by_list"][0] == "memberships"
+    assert spent["lists", "static_lists"] == ("memberships", 1)
+    assert {feed for feed, _ in spent} == {"no feed", "schema", "lists", "outbox"}
 
 
 def test_after_607_nobody_calls_and_status_says_until_when(inside: Inside) -> None:

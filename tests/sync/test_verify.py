@@ -188,7 +188,10 @@ def test_a_seed_without_a_sample_is_a_mistake(verify: Verify) -> None:
 
 def test_it_refuses_to_begin_what_the_day_has_no_calls_for(filled: Inside, verify: Verify) -> None:
     spent = filled.value("SELECT sum(calls) FROM api_usage")
-    filled.sql("UPDATE api_spending SET calls = calls + %s WHERE endpoint = 'leads'", 999_990 - spent)
+    filled.sql(
+        "UPDATE api_spending SET calls = calls + %s WHERE ctid = (SELECT min(ctid) FROM api_spending)",
+        999_990 - spent,
+    )
     before = filled.simulator.stats()["today"]
     refused = verify()
     assert refused.exit_code == 1

@@ -36,8 +36,8 @@ LEFT JOIN calls c USING (lane) LEFT JOIN spent s USING (lane) LEFT JOIN waits w 
 -- Lend one call, charge it to the day, and forget calls that no longer count.
 WITH day AS (SELECT (clock_timestamp() AT TIME ZONE 'America/Chicago')::date AS today),
 charged AS (
-    INSERT INTO api_spending (day, lane, endpoint, calls) SELECT today, :lane, :endpoint, 1 FROM day
-    ON CONFLICT (day, lane, endpoint) DO UPDATE SET calls = api_spending.calls + 1
+    INSERT INTO api_spending (day, lane, feed, endpoint, calls) SELECT today, :lane, :feed, :endpoint, 1 FROM day
+    ON CONFLICT (day, lane, feed, endpoint) DO UPDATE SET calls = api_spending.calls + 1
 ),
 pace AS (
     INSERT INTO api_pace (lane, slot, calls) VALUES (:lane, date_bin('10 minutes', clock_timestamp(), 'epoch'), 1)
@@ -49,8 +49,8 @@ forgotten AS (
     WHERE started_at < clock_timestamp() - interval '1 minute'
       AND (finished_at < clock_timestamp() - interval '20 seconds' OR (finished_at IS NULL AND expires_at < clock_timestamp()))
 )
-INSERT INTO api_call (lane, endpoint, day, expires_at, replica, lent)
-SELECT :lane, :endpoint, today, clock_timestamp() + :holds_for * interval '1 second', CAST(:replica AS bigint), :lent FROM day
+INSERT INTO api_call (lane, feed, endpoint, day, expires_at, replica, lent)
+SELECT :lane, :feed, :endpoint, today, clock_timestamp() + :holds_for * interval '1 second', CAST(:replica AS bigint), :lent FROM day
 RETURNING id;
 
 -- name: call_wait
@@ -68,10 +68,10 @@ DELETE FROM api_wait WHERE waiter = :waiter AND lane = :lane;
 -- Take a call back. Marketo does not charge calls that failed as a whole; failures are counted.
 WITH ended AS (
     UPDATE api_call SET finished_at = clock_timestamp(), charged = :charged
-    WHERE id = :id AND finished_at IS NULL RETURNING lane, endpoint, day
+    WHERE id = :id AND finished_at IS NULL RETURNING lane, feed, endpoint, day
 )
 UPDATE api_spending u SET calls = calls - (NOT :charged)::integer, errors = errors + CAST(:failed AS boolean)::integer
-FROM ended e WHERE (NOT :charged OR :failed) AND u.day = e.day AND u.lane = e.lane AND u.endpoint = e.endpoint;
+FROM ended e WHERE (NOT :charged OR :failed) AND u.day = e.day AND u.lane = e.lane AND u.feed = e.feed AND u.endpoint = e.endpoint;
 
 -- name: calls_of_the_dead
 -- Calls of replicas whose session has ended are soon over in Marketo too.
@@ -98,8 +98,8 @@ ON CONFLICT (what) DO UPDATE SET until = greatest(quota_pause.until, EXCLUDED.un
 
 -- name: usage_today
 -- Spending of Marketo's present day.
-SELECT lane, endpoint, calls, errors FROM api_spending
-WHERE day = (now() AT TIME ZONE 'America/Chicago')::date ORDER BY lane, endpoint;
+SELECT lane, feed, endpoint, calls, errors FROM api_spending
+WHERE day = (now() AT TIME ZONE 'America/Chicago')::date ORDER BY lane, feed, endpoint;
 
 -- name: export_state
 -- What the bulk exports of all replicas leave room for, as of now.
