@@ -137,12 +137,46 @@ def windows(database: Database) -> Sequence[Row[Any]]:
 
 
 def plan_windows(database: Database, spans: Sequence[tuple[datetime, datetime]], *, anew: bool) -> None:
-    """Plan windows; anew: forget all earlier ones."""
-    plan = [{"starts_at": start.isoformat(), "ends_at": end.isoformat()} for start, end in spans]
+    """Plan windows of dates of creation; anew: forget all earlier ones."""
     with database.begin() as transaction:
         if anew:
             transaction.run("windows_forget")
-        transaction.run("windows_plan", windows=document(plan))
+        transaction.run("windows_plan", filter="createdAt", windows=_plan(spans))
+
+
+def plan_changed_windows(database: Database, spans: Sequence[tuple[datetime, datetime]]) -> None:
+    """Plan windows of dates of change in place of earlier ones of that kind."""
+    with database.begin() as transaction:
+        transaction.run("windows_forget_changed")
+        transaction.run("windows_plan", filter="updatedAt", windows=_plan(spans))
+
+
+def _plan(spans: Sequence[tuple[datetime, datetime]]) -> str:
+    return document([{"starts_at": start.isoformat(), "ends_at": end.isoformat()} for start, end in spans])
+
+
+def forget_windows(database: Database) -> None:
+    """Forget all windows: the next backfill plans and loads them anew, up to its own day."""
+    with database.begin() as transaction:
+        transaction.run("windows_forget")
+
+
+def not_offered(database: Database, what: str) -> bool:
+    """Tell whether Marketo said that the subscription does not have this."""
+    with database.begin() as transaction:
+        return bool(transaction.scalar("not_offered", what=what))
+
+
+def note_not_offered(database: Database, what: str, code: str) -> None:
+    """Note that Marketo refused this because the subscription does not have it."""
+    with database.begin() as transaction:
+        transaction.run("not_offered_put", what=what, code=code)
+
+
+def forget_not_offered(database: Database) -> None:
+    """Ask again for what Marketo once said the subscription does not have."""
+    with database.begin() as transaction:
+        transaction.run("not_offered_forget")
 
 
 def window_guess(database: Database, window: int) -> int | None:

@@ -49,6 +49,7 @@ def pull(feeds: Feeds, *, full: bool = False) -> Counter[str]:
     with recorded(feeds, FEED) as counts:
         if full:
             walks.forget(feeds.database, "backfill")
+            state.forget_not_offered(feeds.database)
         if newleads.under_way(feeds) is None:
             _by_windows(feeds, counts, full=full)
         newleads.pull(feeds, counts)
@@ -59,8 +60,7 @@ def _by_windows(feeds: Feeds, counts: Counter[str], *, full: bool) -> None:
     client = feeds.client.on("backfill")
     if full or not state.windows(feeds.database):
         changes.start(feeds)
-        spans = extract.spans(extract.oldest_lead(feeds, client), feeds.clock.now(), feeds.conf.window_days)
-        state.plan_windows(feeds.database, spans, anew=full)
+        _plan(feeds, client)
     with feeds.database.begin() as transaction:
         mirrored = leads.mirrored_fields(transaction)
     fields = [f for f in mirrored if f.exportable]
@@ -68,9 +68,23 @@ def _by_windows(feeds: Feeds, counts: Counter[str], *, full: bool) -> None:
         raise WorkFailed("the field schema is not known yet; run `syncd pull schema` first")
     backfill = _Backfill(feeds, client, fields, counts, read_too=len(fields) < len(mirrored))
     try:
-        backfill.run()
+        try:
+            backfill.run()
+        except extract.NoFilterError:
+            state.note_not_offered(feeds.database, extract.BY_CHANGE, extract.FILTER_NOT_OFFERED)
+            log.get("mirror").warning(
+                "bulk exports by the date of change are not offered; all leads are loaded again"
+            )
+            _plan(feeds, client)
+            backfill.run()
     except extract.NoBulkError as problem:
         newleads.begin(feeds, problem.refusal)
+
+
+def _plan(feeds: Feeds, client: Client) -> None:
+    """Plan the windows of all leads, in place of what was planned before."""
+    spans = extract.spans(extract.oldest_lead(feeds, client), feeds.clock.now(), feeds.conf.window_days)
+    state.plan_windows(feeds.database, spans, anew=True)
 
 
 class _Backfill:
@@ -148,7 +162,8 @@ class _Backfill:
                     until=next_reset(self.feeds.clock.now()),
                 )
         names = [f.name for f in self.fields]
-        export = extract.create(self.client, names, (window.starts_at, window.ends_at))
+        create = extract.create if window.filter == "createdAt" else extract.create_changed
+        export = create(self.client, names, (window.starts_at, window.ends_at))
         state.window_created(self.feeds.database, window.id, export.id)
         self._enqueue(window, export.id)
         return False

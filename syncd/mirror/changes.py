@@ -19,7 +19,7 @@ from syncd import log
 from syncd.database import campaigns, leads, locks, memberships, state
 from syncd.database.state import Cursor
 from syncd.errors import Refused, WorkFailed
-from syncd.mirror import reconcile, schema
+from syncd.mirror import absence, schema
 from syncd.mirror.runs import recorded
 
 if TYPE_CHECKING:
@@ -61,7 +61,11 @@ def _pull(feeds: Feeds) -> Counter[str]:
             raise WorkFailed("the field schema is not known yet; run `syncd pull schema` first")
         start(feeds)
         client = feeds.client.on("changes")
-        reconcile.note_absence(feeds, state.cursor_age(feeds.database, DELETED_LEADS))
+        absence.note(
+            feeds,
+            deletions_age=state.cursor_age(feeds.database, DELETED_LEADS),
+            changes_age=state.cursor_age(feeds.database, LEAD_CHANGES),
+        )
         _read(feeds, LEAD_CHANGES, lambda token: client.lead_changes(token, names), _mark_changed, counts)
         _read(feeds, ACTIVITIES, lambda token: client.activities(token, TOLD), _follow, counts)
         _read(feeds, DELETED_LEADS, client.deleted_leads, _retire, counts)

@@ -38,10 +38,17 @@ EARLIEST = datetime(2006, 1, 1, tzinfo=UTC)
 
 FILE_LATE_AT_MOST = timedelta(minutes=30)
 """Later than that the job is taken for lost."""
-NO_BULK = frozenset({"603", "605", "610", "616", "703", "1035", "HTTP 403", "HTTP 404"})
+FILTER_NOT_OFFERED = "1035"
+BY_CHANGE = "bulk extract by updatedAt"
+"""Not every subscription has this filter."""
+NO_BULK = frozenset({"603", "605", "610", "616", "703", FILTER_NOT_OFFERED, "HTTP 403", "HTTP 404"})
 """With these codes Marketo says that bulk exports are not for this API user or subscription."""
 IN_DOUBT = "1003"
 """Bulk exports are refused, or one of the fields is."""
+
+
+class NoFilterError(Exception):
+    """Bulk exports are not available by the date of change."""
 
 
 class NoBulkError(Exception):
@@ -101,9 +108,29 @@ def create(client: Client, names: Sequence[str], span: tuple[datetime, datetime]
     try:
         return client.create_export(names, created_at=span)
     except (AuthenticationFailed, Refused) as problem:
-        if problem.code in NO_BULK or (problem.code == IN_DOUBT and _refused_at_all(client, span)):
-            raise NoBulkError(problem) from None
+        _tell_no_bulk(client, span, problem)
         raise
+
+
+def create_changed(client: Client, names: Sequence[str], span: tuple[datetime, datetime]) -> Export:
+    """Ask for an export of a window of dates of change.
+
+    Raises NoFilterError where that filter is not offered, NoBulkError where there are no exports at all.
+    """
+    try:
+        return client.create_export(names, updated_at=span)
+    except (AuthenticationFailed, Refused) as problem:
+        if problem.code == FILTER_NOT_OFFERED:
+            raise NoFilterError from None
+        _tell_no_bulk(client, span, problem)
+        raise
+
+
+def _tell_no_bulk(
+    client: Client, span: tuple[datetime, datetime], problem: AuthenticationFailed | Refused
+) -> None:
+    if problem.code in NO_BULK or (problem.code == IN_DOUBT and _refused_at_all(client, span)):
+        raise NoBulkError(problem) from None
 
 
 def _refused_at_all(client: Client, span: tuple[datetime, datetime]) -> bool:

@@ -9,7 +9,6 @@ are too many, it stops and asks a person.
 from __future__ import annotations
 
 import math
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from syncd import log
@@ -28,21 +27,10 @@ if TYPE_CHECKING:
     from syncd.mirror.runs import Feeds
 
 FEED: Final = "reconcile"
-DELETIONS_KEPT = timedelta(days=14)
-MARGIN = timedelta(hours=6)
 CALLS_A_WINDOW = 4
 PART = walks.TABLE + "_part"
 COMMAND = "syncd pull reconcile --retire"
 """What lets a reconcile that the brake stopped go on, once."""
-
-
-def note_absence(feeds: Feeds, cursor_age: float) -> None:
-    """Begin a pass where the log of deletions was last read so many seconds ago, and that is too long."""
-    if cursor_age < (DELETIONS_KEPT - MARGIN).total_seconds():
-        return
-    reason = f"the log of deletions was not read for {cursor_age / 86400:.1f} days, and Marketo keeps 14"
-    if walks.begin(feeds.database, FEED, reason):
-        log.get("mirror").warning("the ids of all leads will be compared", reason=reason)
 
 
 def due(feeds: Feeds) -> bool:

@@ -253,6 +253,29 @@ class TestAbsence:
             reconcile.pull(absent.feeds, retire=True)
         assert living(absent) == 301
 
+    @pytest.mark.parametrize("offered", [True, False])
+    def test_changes_that_marketo_forgot_are_loaded_and_a_filter_is_asked_for_once(
+        self, filled: Inside, offered: bool
+    ) -> None:
+        changes.pull(filled.feeds)
+        filled.simulator.edit_lead(9, lastName="Meanwhile")
+        filled.simulator.set_options(updated_at_filter=offered)
+        for turn in (1, 2):
+            filled.simulator.advance(91 * DAY)
+            filled.sql("UPDATE cursor SET reached_at = now() - interval '91 days'")
+            filled.simulator.reset_calls()
+            filled.catch_up()
+            assert backfill.due(filled.feeds)
+            backfill.pull(filled.feeds)
+            assert filled.value("SELECT last_name FROM lead WHERE id = 9") == "Meanwhile"
+            assert not backfill.due(filled.feeds)
+            by_change = filled.value("SELECT count(*) FROM backfill_window WHERE filter = 'updatedAt'")
+            assert by_change == (3 if offered else 0)
+            of_all = filled.value("SELECT count(*) FROM backfill_window WHERE filter = 'createdAt'")
+            # Refused once, and not asked again.
+            asked = 1 if turn == 1 and not offered else 0
+            assert filled.calls(CREATE) == by_change + (0 if offered else of_all) + asked
+
     def test_a_short_absence_costs_nothing(self, filled: Inside) -> None:
         changes.pull(filled.feeds)
         filled.sql("UPDATE cursor SET reached_at = reached_at - interval '13 days'")

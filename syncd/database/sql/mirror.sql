@@ -107,8 +107,8 @@ SELECT id FROM lead WHERE id > :after AND _deleted_at IS NULL ORDER BY id LIMIT 
 
 -- name: windows_plan
 -- Plan windows, newest first; those that are planned already stay as they are.
-INSERT INTO backfill_window (starts_at, ends_at)
-SELECT starts_at, ends_at FROM jsonb_to_recordset(CAST(:windows AS jsonb)) AS w (starts_at timestamptz, ends_at timestamptz)
+INSERT INTO backfill_window (filter, starts_at, ends_at)
+SELECT :filter, starts_at, ends_at FROM jsonb_to_recordset(CAST(:windows AS jsonb)) AS w (starts_at timestamptz, ends_at timestamptz)
 ORDER BY starts_at DESC
 ON CONFLICT DO NOTHING;
 
@@ -126,6 +126,22 @@ SELECT EXISTS (SELECT FROM backfill_window WHERE state IN ('created', 'queued'))
 -- name: windows_forget
 -- A new full backfill begins.
 DELETE FROM backfill_window;
+
+-- name: windows_forget_changed
+-- Other windows of dates of change are planned; an older plan of them is part of the new one.
+DELETE FROM backfill_window WHERE filter = 'updatedAt';
+
+-- name: not_offered
+-- Whether Marketo said that the subscription does not have this.
+SELECT EXISTS (SELECT FROM not_offered WHERE what = :what);
+
+-- name: not_offered_put
+-- Marketo says that the subscription does not have this.
+INSERT INTO not_offered (what, code) VALUES (:what, :code) ON CONFLICT DO NOTHING;
+
+-- name: not_offered_forget
+-- Everything may be asked for again.
+DELETE FROM not_offered;
 
 -- name: windows
 -- All windows, in the order in which they are loaded.
@@ -146,18 +162,18 @@ UPDATE backfill_window SET state = 'planned', export_id = NULL, exported_at = NU
 -- name: window_split
 -- A window is halved: its older half stays, its newer half is another window.
 WITH w AS (
-    SELECT id, ends_at, date_trunc('second', starts_at + (ends_at - starts_at) / 2) AS middle FROM backfill_window WHERE id = :id
+    SELECT id, filter, ends_at, date_trunc('second', starts_at + (ends_at - starts_at) / 2) AS middle FROM backfill_window WHERE id = :id
 ), older AS (
     UPDATE backfill_window b SET ends_at = w.middle, state = 'planned', export_id = NULL, exported_at = NULL, rows = NULL, bytes = NULL
     FROM w WHERE b.id = w.id
 )
-INSERT INTO backfill_window (starts_at, ends_at) SELECT middle + interval '1 second', ends_at FROM w;
+INSERT INTO backfill_window (filter, starts_at, ends_at) SELECT filter, middle + interval '1 second', ends_at FROM w;
 
 -- name: window_guess
 -- How many bytes the file of a window will have, going by itself before, or by the windows nearest to it; NULL where nothing is known.
 SELECT coalesce(w.bytes, (SELECT sum(n.bytes) / sum(n.seconds) FROM (
         SELECT d.bytes, extract(epoch FROM d.ends_at - d.starts_at) + 1 AS seconds FROM backfill_window d
-        WHERE d.state = 'done' AND d.bytes IS NOT NULL ORDER BY abs(extract(epoch FROM d.starts_at - w.starts_at)) LIMIT 3) AS n)
+        WHERE d.state = 'done' AND d.filter = w.filter AND d.bytes IS NOT NULL ORDER BY abs(extract(epoch FROM d.starts_at - w.starts_at)) LIMIT 3) AS n)
     * (extract(epoch FROM w.ends_at - w.starts_at) + 1))::bigint
 FROM backfill_window w WHERE w.id = :id;
 
