@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from syncd.cli.shared import context_of, moment
-from syncd.core.outbox import describe_call
+from syncd.core.outbox import Shape
 from syncd.core.story import told
 from syncd.database import outbox as rows
 from syncd.database.engine import Database
 from syncd.errors import ConfigError, WorkFailed
+from syncd.marketo import writes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,21 +108,19 @@ def show(
     if story is None:
         raise WorkFailed(f"there is no outbox row {number}; `syncd outbox list` shows those that there are")
     if dry_run:
-        typer.echo(
-            _json(
-                describe_call(
-                    story["row"]["operation"],
-                    story["row"]["lookup"],
-                    story["row"]["partition_name"],
-                    story["row"]["payload"],
-                )
-            )
-        )
+        typer.echo(_json(_call(story["row"])))
     elif as_json:
         typer.echo(_json(story))
     else:
         for line in told(story):
             typer.echo(line)
+
+
+def _call(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the call that would carry a row alone."""
+    shape = Shape(row["operation"], row["lookup"], row["partition_name"], row["options"])
+    named = row["payload"].get("id", f"(looked up by {row['lookup']})")
+    return writes.build(shape, [row["payload"]], [named]).described()
 
 
 def retry(

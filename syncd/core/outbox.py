@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from syncd.core.effects import NOTHING, Effects
+from syncd.core.operations import CATALOGUE, LEAD_EXISTS
+
 if TYPE_CHECKING:
     from syncd.core.locks import Conflict, Lock
 
-Operation = Literal["create_or_update", "create_only", "update_only", "create_duplicate", "delete"]
 Outcome = Literal["succeeded", "failed", "retry", "unknown", "not_sent", "conflict"]
 Status = Literal["pending", "retrying", "succeeded", "failed", "conflict", "uncertain"]
 
 FINAL = frozenset({"succeeded", "failed", "conflict"})
 """What a row whose outcome is known can end as."""
-
-Action = Literal["createOrUpdate", "createOnly", "updateOnly", "createDuplicate"]
-
-ACTIONS: dict[str, Action] = {
-    "create_or_update": "createOrUpdate",
-    "create_only": "createOnly",
-    "update_only": "updateOnly",
-    "create_duplicate": "createDuplicate",
-}
-"""The outbox's name of each operation of Sync Leads, and Marketo's."""
-
-NEVER_TWICE = frozenset({"create_duplicate"})
-"""Not repeated after an unknown outcome, unless the row says so."""
-
-LEAD_NOT_FOUND, LEAD_EXISTS = "1004", "1005"
 
 CLOCKS_APART = timedelta(minutes=5)
 """How far Marketo's clock and the database's may differ."""
@@ -43,11 +29,7 @@ class Shape:
     operation: str
     lookup_field: str
     partition_name: str | None
-
-    @classmethod
-    def parse(cls, text: str) -> Shape:
-        """Read the form that the queue keeps it in."""
-        return cls(*json.loads(text))
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,6 +50,8 @@ class ClaimedRow:
     """The earlier row with which it shares a record."""
     lock: Lock | None = None
     """What the lead must still be like."""
+    lead_id: int | None = None
+    """The lead, where the call names it by id and that was found out."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +87,8 @@ class Settlement:
     endpoint: str | None = None
     request_id: str | None = None
     duration_ms: int | None = None
-    changes: tuple[tuple[int, dict[str, Any]], ...] = field(default=())
-    """Leads that Marketo says it wrote, with the fields that were sent."""
-    deleted: tuple[int, ...] = ()
+    effects: Effects = NOTHING
+    """What the mirror must show with it."""
     conflicts: tuple[Conflict, ...] = ()
 
 
@@ -123,7 +106,7 @@ def after_unknown_outcome(
     wait: seconds for which Marketo may still be working at that call; nothing that touches the same
     lead may go out before.
     """
-    repeatable = shape.operation not in NEVER_TWICE or row.on_unknown_outcome == "resend"
+    repeatable = CATALOGUE[shape.operation].repeat != "never" or row.on_unknown_outcome == "resend"
     if repeatable and row.attempts - row.turned_away < attempts_at_most:
         return Verdict(
             row.id, "unknown", "retrying", error_code=code, error_message=reason, due_in=wait, unknown=True
@@ -151,10 +134,15 @@ def after_refusal_to_work(
 
 def after_skip(shape: Shape, row: ClaimedRow, *, code: str, reason: str) -> Verdict:
     """Decide about a record that Marketo refused while it took the rest of the call."""
-    if shape.operation == "delete" and code == LEAD_NOT_FOUND and row.unknown:
-        lead = row.payload.get("id")
-        return deleted_unseen(row, int(lead) if lead else None)
-    return Verdict(row.id, "failed", "failed", error_code=code, error_message=reason)
+    operation = CATALOGUE[shape.operation]
+    if row.unknown and shape.operation == "delete" and code in operation.proven_by_skip:
+        return deleted_unseen(row, row.lead_id)
+    if code in operation.already or (row.unknown and code in operation.proven_by_skip):
+        result = {"id": row.lead_id, "status": "skipped", "code": code, "message": reason}
+        doubted = {"proven_by": "refused as done already, after an attempt whose outcome was unknown"}
+        result |= doubted if row.unknown else {}
+        return Verdict(row.id, "succeeded", "succeeded", lead_id=row.lead_id, result=result)
+    return Verdict(row.id, "failed", "failed", lead_id=row.lead_id, error_code=code, error_message=reason)
 
 
 def deleted_unseen(row: ClaimedRow, lead: int | None) -> Verdict:
@@ -168,22 +156,11 @@ def after_read_back(row: ClaimedRow, lead: int, created_at: datetime | None) -> 
     if created_at and row.first_sent_at and created_at < row.first_sent_at - CLOCKS_APART:
         reason = "Lead already exists"
         return Verdict(row.id, "failed", "failed", error_code=LEAD_EXISTS, error_message=reason)
-    result = {"id": lead, "status": "created", "proven_by": "read back after an unknown outcome"}
-    return Verdict(row.id, "succeeded", "succeeded", lead_id=lead, result=result)
+    return proven(row, lead, "created")
 
 
-def describe_call(
-    operation: str, lookup_field: str, partition_name: str | None, payload: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the call that would carry one row alone, for a person to read."""
-    if operation == "delete":
-        named = (
-            {"id": payload["id"]}
-            if lookup_field == "id"
-            else {"id": f"(found in the mirror by {lookup_field})"}
-        )
-        return {"method": "POST", "path": "/rest/v1/leads/delete.json", "body": {"input": [named]}}
-    body: dict[str, Any] = {"action": ACTIONS[operation], "lookupField": lookup_field}
-    if partition_name is not None:
-        body["partitionName"] = partition_name
-    return {"method": "POST", "path": "/rest/v1/leads.json", "body": body | {"input": [payload]}}
+def proven(row: ClaimedRow, lead: int | None, status: str) -> Verdict:
+    """Decide about a row in doubt of which a read showed that it was carried out."""
+    result = {"status": status, "proven_by": "read back after an unknown outcome"}
+    named = {} if lead is None else {"id": lead}
+    return Verdict(row.id, "succeeded", "succeeded", lead_id=lead, result=named | result)

@@ -15,6 +15,7 @@ from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
+from syncd.database import operations
 from syncd.database.engine import MIGRATION_LOCK, SHARED_CLASS, Database
 from syncd.errors import DatabaseProblem
 
@@ -82,6 +83,8 @@ def migrate(database: Database) -> tuple[str | None, str]:
             connection.execute(text(f'SET ROLE "{database.names.owner}"'))
             connection.commit()
             command.upgrade(_config(database, connection), "head")
+            connection.commit()
+            operations.put(connection, database.names.machinery)
             connection.commit()
         except ProgrammingError as problem:
             raise _plain(database, problem) from problem

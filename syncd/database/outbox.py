@@ -300,7 +300,7 @@ def prune(
 def _claim(number: int, rows: Sequence[Any], behind: dict[int, int] | None = None) -> Claim:
     return Claim(
         number,
-        Shape.parse(rows[0].shape),
+        Shape(rows[0].operation, rows[0].lookup, rows[0].partition_name, rows[0].options),
         tuple(
             ClaimedRow(
                 r.id,

@@ -55,6 +55,9 @@ DESCRIBE2 = Endpoint("describe2", "GET", "/rest/v1/leads/describe2.json")
 # …/rest/lead-database/leads#get-lead-fields
 SCHEMA_FIELDS = Endpoint("schema_fields", "GET", "/rest/v1/leads/schema/fields.json")
 
+CREATE_FIELDS = Endpoint("create_fields", "POST", "/rest/v1/leads/schema/fields.json", writes=True)
+UPDATE_FIELD = Endpoint("update_field", "POST", "/rest/v1/leads/schema/fields/{name}.json", writes=True)
+
 # …/rest/lead-database/leads#query
 LEAD = Endpoint("lead", "GET", "/rest/v1/lead/{lead_id}.json")
 LEADS = Endpoint("leads", "GET", "/rest/v1/leads.json", timeout=60.0)
@@ -65,7 +68,30 @@ SYNC_LEADS = Endpoint("sync_leads", "POST", "/rest/v1/leads.json", timeout=90.0,
 # …/rest/lead-database/leads#delete
 DELETE_LEADS = Endpoint("delete_leads", "POST", "/rest/v1/leads/delete.json", writes=True)
 
+# …/rest/lead-database/leads#push-lead, #submit-form, #merge, #associate
+PUSH_LEADS = Endpoint("push_leads", "POST", "/rest/v1/leads/push.json", timeout=90.0, writes=True)
+SUBMIT_FORM = Endpoint("submit_form", "POST", "/rest/v1/leads/submitForm.json", writes=True)
+MERGE_LEADS = Endpoint(
+    "merge_leads",
+    "POST",
+    "/rest/v1/leads/{lead_id}/merge.json",
+    timeout=180.0,
+    writes=True,
+    long_form=False,
+)
+ASSOCIATE_LEAD = Endpoint(
+    "associate_lead",
+    "POST",
+    "/rest/v1/leads/{lead_id}/associate.json",
+    timeout=60.0,
+    writes=True,
+    long_form=False,
+)
+
 # …/rest/lead-database/leads#lead-partitions
+UPDATE_PARTITION = Endpoint(
+    "update_partition", "POST", "/rest/v1/leads/partitions.json", timeout=60.0, writes=True
+)
 PARTITIONS = Endpoint("partitions", "GET", "/rest/v1/leads/partitions.json")
 
 # …/rest/lead-database/leads#by-static-list
@@ -83,6 +109,13 @@ LEADS_BY_PROGRAM = Endpoint(
 PROGRAM_MEMBERS = Endpoint("program_members", "GET", "/rest/v1/programs/{program_id}/members.json")
 MEMBER_DESCRIBE = Endpoint("member_describe", "GET", "/rest/v1/programs/members/describe.json")
 
+SET_PROGRAM_STATUS = Endpoint(
+    "set_program_status", "POST", "/rest/v1/programs/{program_id}/members/status.json", writes=True
+)
+REMOVE_FROM_PROGRAM = Endpoint(
+    "remove_from_program", "POST", "/rest/v1/programs/{program_id}/members/delete.json", writes=True
+)
+
 # …/rest/lead-database/leads#membership
 CAMPAIGNS_OF_LEAD = Endpoint(
     "campaigns_of_lead", "GET", "/rest/v1/leads/{lead_id}/smartCampaignMembership.json"
@@ -90,6 +123,8 @@ CAMPAIGNS_OF_LEAD = Endpoint(
 
 # …/rest/lead-database/static-lists
 STATIC_LISTS = Endpoint("static_lists", "GET", "/rest/v1/lists.json")
+ADD_TO_LIST = Endpoint("add_to_list", "POST", "/rest/v1/lists/{list_id}/leads.json", writes=True)
+REMOVE_FROM_LIST = Endpoint("remove_from_list", "DELETE", "/rest/v1/lists/{list_id}/leads.json", writes=True)
 
 # …/rest/paging-tokens
 PAGING_TOKEN = Endpoint("paging_token", "GET", "/rest/v1/activities/pagingtoken.json", timeout=300.0)
@@ -136,3 +171,18 @@ SMART_CAMPAIGNS = Endpoint(
 
 # …/rest/usage
 USAGE = Endpoint("usage", "GET", "/rest/v1/stats/usage.json")
+
+# …/rest/assets/smart-campaigns#trigger
+TRIGGER_CAMPAIGN = Endpoint(
+    "trigger_campaign", "POST", "/rest/v1/campaigns/{campaign_id}/trigger.json", writes=True
+)
+
+WRITES = {
+    endpoint.name: endpoint
+    for endpoint in (
+        *(SYNC_LEADS, DELETE_LEADS, PUSH_LEADS, SUBMIT_FORM, MERGE_LEADS, ASSOCIATE_LEAD, UPDATE_PARTITION),
+        *(ADD_TO_LIST, REMOVE_FROM_LIST, SET_PROGRAM_STATUS, REMOVE_FROM_PROGRAM, TRIGGER_CAMPAIGN),
+        *(CREATE_FIELDS, UPDATE_FIELD),
+    )
+}
+"""The endpoints of the outbox, by name."""

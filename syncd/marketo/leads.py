@@ -4,27 +4,22 @@ Source: https://experienceleague.adobe.com/en/docs/marketo-developer/marketo/res
 """
 
 from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import Any, Literal
 
 from syncd.errors import Refused
 from syncd.marketo import endpoints, shapes
 from syncd.marketo.calls import Params
-from syncd.marketo.decode import Envelope
-from syncd.marketo.endpoints import BATCH, Endpoint
+from syncd.marketo.endpoints import BATCH
 from syncd.marketo.models import (
     DescribedField,
     Lead,
     LeadDescription,
     Partition,
-    RecordResult,
     SchemaField,
     StaticList,
     WriteAnswer,
 )
-from syncd.marketo.room import Room, misshapen, read, read_one
-
-Action = Literal["createOnly", "updateOnly", "createOrUpdate", "createDuplicate"]
+from syncd.marketo.room import Room, misshapen, read
+from syncd.marketo.writes import Write, read_results
 
 LEAD_NOT_FOUND = "1004"
 
@@ -138,50 +133,15 @@ class LeadCalls(Room):
         for envelope in self._pages(endpoints.STATIC_LISTS, params=[("batchSize", batch_size)]):
             yield from read(endpoints.STATIC_LISTS, envelope, shapes.static_list)
 
-    def sync_leads(
-        self,
-        *,
-        action: Action,
-        records: Sequence[Lead],
-        lookup_field: str | None = None,
-        partition_name: str | None = None,
-    ) -> WriteAnswer:
-        """Create or update at most 300 leads; one result for each, by position.
+    def write(self, write: Write) -> WriteAnswer:
+        """Carry a write out; one result for each record, by position.
 
-        Source: …/rest/lead-database/leads#create-and-update. ``lookup_field`` None leaves the choice to
-        Marketo: e-mail, or the subscription's own deduplication rule. Never repeats itself, except once
-        for a new token. Raises Retryable where nothing was executed, OutcomeUnknown where that is not
-        certain; a body over 1 MB is Refused ("HTTP 413") without being sent.
+        Never repeats itself, except once for a new token. Raises Retryable where nothing was executed,
+        OutcomeUnknown where that is not certain, Refused where the whole call was; a body over 1 MB is
+        Refused ("HTTP 413") without being sent.
         """
-        body: dict[str, Any] = {"action": action, "input": list(records)}
-        if lookup_field is not None:
-            body["lookupField"] = lookup_field
-        if partition_name is not None:
-            body["partitionName"] = partition_name
-        return self._write(endpoints.SYNC_LEADS, body, expected=len(records))
-
-    def delete_leads(self, ids: Sequence[int]) -> WriteAnswer:
-        """Delete at most 300 leads; one result for each, by position. Absent ones are skipped with 1004.
-
-        Source: …/rest/lead-database/leads#delete. Errors as ``sync_leads``.
-        """
-        body = {"input": [{"id": lead_id} for lead_id in ids]}
-        return self._write(endpoints.DELETE_LEADS, body, expected=len(ids))
-
-    def _write(self, endpoint: Endpoint, body: dict[str, Any], *, expected: int) -> WriteAnswer:
-        if not 0 < expected <= BATCH:
-            raise ValueError(f"{expected} records in a call that takes 1 to {BATCH}")
-        envelope = self._ask(endpoint, json=body)
-        if len(envelope.result) != expected:
-            raise misshapen(endpoint, envelope, f"{len(envelope.result)} results for {expected} records")
-        return WriteAnswer(_results(endpoint, envelope), envelope.request_id, envelope.server_time)
-
-
-def _results(endpoint: Endpoint, envelope: Envelope) -> list[RecordResult]:
-    return [
-        read_one(endpoint, envelope, item, partial(shapes.record_result, index))
-        for index, item in enumerate(envelope.result)
-    ]
+        envelope = self._ask(write.endpoint, params=write.params, json=write.json, **write.names)
+        return WriteAnswer(read_results(write, envelope), envelope.request_id, envelope.server_time)
 
 
 def _fields(fields: Sequence[str]) -> Params:

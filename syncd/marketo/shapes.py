@@ -101,9 +101,9 @@ def record_result(index: int, item: Json) -> models.RecordResult:
     return models.RecordResult(
         index=index,
         status=status,
-        id=_whole(item.get("id")),
+        id=_whole(item.get("id", item.get("leadId"))),
         reasons=reasons,
-        extra=_rest(item, "id", "status", "reasons", "errors"),
+        extra=_rest(item, "id", "leadId", "seq", "status", "reasons", "errors"),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from syncd import log, metrics
 from syncd.core.outbox import Claim, Settlement, Verdict
-from syncd.database import leads, locks, outbox, state
+from syncd.database import effects, locks, outbox, state
 from syncd.errors import DatabaseProblem
 
 if TYPE_CHECKING:
@@ -150,13 +150,9 @@ class Drain:
 
     def _write(self, claim: Claim, settlement: Settlement) -> list[int]:
         with self._database.begin() as transaction:
-            touched = sorted({lead for lead, _ in settlement.changes})
-            state.mark_dirty(transaction, touched, "outbox")
+            effects.apply(transaction, settlement.effects)
             known = {c.lead_id for c in settlement.conflicts if c.lead_id is not None}
             state.mark_dirty(transaction, sorted(known), "conflict")
-            if settlement.changes:
-                leads.apply_changes(transaction, leads.mirrored_fields(transaction), settlement.changes)
-            leads.bury(transaction, [(lead, None) for lead in settlement.deleted])
             locks.note_conflicts(transaction, settlement.conflicts)
             return outbox.settle(transaction, claim.number, settlement)
 

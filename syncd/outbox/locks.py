@@ -129,7 +129,7 @@ def _filter(shape: Shape) -> str:
 
 
 def _key(shape: Shape, row: ClaimedRow) -> str:
-    return str(row.payload["id"]) if shape.operation == "delete" else key_of(shape, row.payload).strip()
+    return str(row.lead_id) if shape.operation == "delete" else key_of(shape, row.payload).strip()
 
 
 def _asks(shape: Shape, rows: Rows, found: dict[int, list[Record]]) -> list[Ask]:

@@ -7,7 +7,6 @@ before it asks for the next.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,20 +14,18 @@ from syncd import log
 from syncd.core.backoff import full_jitter
 from syncd.core.budget import NOT_MADE
 from syncd.core.codes import record_retryable, without_values
+from syncd.core.effects import NOTHING, Effects, of_record, together
+from syncd.core.operations import CATALOGUE
 from syncd.core.outbox import (
-    ACTIONS,
     FINAL,
     Claim,
     ClaimedRow,
     Settlement,
     Shape,
     Verdict,
-    after_read_back,
     after_refusal_to_work,
     after_skip,
     after_unknown_outcome,
-    deleted_unseen,
-    key_of,
 )
 from syncd.core.runs import Run, runs
 from syncd.errors import (
@@ -39,10 +36,13 @@ from syncd.errors import (
     Refused,
     Retryable,
 )
-from syncd.marketo import endpoints
+from syncd.marketo import endpoints, writes
+from syncd.outbox import proof
+from syncd.outbox.naming import Names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
     from syncd import settings
     from syncd.clock import Clock
@@ -73,8 +73,7 @@ class Sender:
         self._clock = clock
         self._conf = conf
         self._timeout_scale = timeout_scale
-        self._leads_by_email = leads_by_email
-        self._buried_by_email = buried_by_email
+        self._names = Names(self._client, leads_by_email, buried_by_email)
         self._locks = locks
 
     def carry(self, claim: Claim) -> Iterator[Settlement]:
@@ -84,14 +83,15 @@ class Sender:
         record are parted when it is refused, and go on in their order.
         """
         rows = claim.rows
-        if claim.shape.operation == "create_only" and any(row.unknown for row in rows):
-            proven, rows = self._read_back(claim.shape, rows)
-            yield from proven
-        if claim.shape.operation == "delete":
-            unnamed, rows = self._name_by_id(claim.shape, rows)
+        operation = CATALOGUE[claim.shape.operation]
+        if operation.by_id:
+            unnamed, rows = self._named(claim.shape, rows)
             yield from unnamed
         checked, rows = self._locks.check(claim.shape, rows, partial(self.after_error, claim.shape))
         yield from checked
+        if operation.repeat == "look" and any(row.unknown for row in rows):
+            settled, rows = self._look(claim.shape, rows)
+            yield from settled
         lines = [[run] for run in runs(rows)]
         while lines:
             again: dict[int, tuple[Run, ...]] = {}
@@ -115,17 +115,21 @@ class Sender:
     ) -> Iterator[Settlement]:
         """Send one record a run; again: gets the parts of runs that were refused, by the run's identity."""
         started = self._clock.monotonic()
-        deletes = shape.operation == "delete"
-        endpoint = endpoints.DELETE_LEADS if deletes else endpoints.SYNC_LEADS
+        endpoint = _endpoint(shape)
         try:
-            answer = self._call(shape, sent)
+            leads = [run.rows[0].lead_id for run in sent]
+            answer = self._client.write(writes.build(shape, [run.record for run in sent], leads))
         except Refused as problem:
-            if len(sent) > 1:
+            if len(sent) > 1 and problem.code not in CATALOGUE[shape.operation].whole:
                 middle = len(sent) // 2
                 yield from self._send(shape, sent[:middle], again)
                 yield from self._send(shape, sent[middle:], again)
                 return
-            verdicts = self._part(shape, sent[0], problem.code, problem.message, again)
+            verdicts = [
+                verdict
+                for run in sent
+                for verdict in self._part(shape, run, problem.code, problem.message, again)
+            ]
             if verdicts:
                 yield self._settlement(tuple(verdicts), endpoint.name, problem.request_id, started)
         except MarketoError as problem:
@@ -143,16 +147,6 @@ class Sender:
             again[id(run)] = rest
         return [after_skip(shape, row, code=code, reason=message) for row in refused]
 
-    def _call(self, shape: Shape, sent: Sequence[Run]) -> WriteAnswer:
-        if shape.operation == "delete":
-            return self._client.delete_leads([int(run.record["id"]) for run in sent])
-        return self._client.sync_leads(
-            action=ACTIONS[shape.operation],
-            lookup_field=shape.lookup_field,
-            partition_name=shape.partition_name,
-            records=[run.record for run in sent],
-        )
-
     def _answered(
         self,
         shape: Shape,
@@ -164,29 +158,25 @@ class Sender:
     ) -> Settlement:
         pairs = list(zip(sent, answer.items, strict=True))
         verdicts = tuple(v for run, item in pairs for v in self._verdicts(shape, run, item, again))
-        done = [(run.record, item.id) for run, item in pairs if not item.skipped and item.id is not None]
-        gone = [int(record["id"]) for record, _ in done] if shape.operation == "delete" else []
-        gone += [
-            v.lead_id
-            for v in verdicts
-            if shape.operation == "delete" and v.lead_id and v.outcome == "succeeded"
-        ]
-        return Settlement(
-            verdicts,
-            endpoint,
-            answer.request_id,
-            self._milliseconds(started),
-            changes=tuple((lead, record) for record, lead in done if shape.operation != "delete"),
-            deleted=tuple(sorted(set(gone))),
-        )
+        effects = together([self._effects(shape, run, item, verdicts) for run, item in pairs])
+        return Settlement(verdicts, endpoint, answer.request_id, self._milliseconds(started), effects)
+
+    def _effects(self, shape: Shape, run: Run, item: RecordResult, verdicts: Sequence[Verdict]) -> Effects:
+        row = run.rows[0]
+        if not item.skipped:
+            return of_record(shape, run.record, item.id if item.id is not None else row.lead_id)
+        if not any(v.outbox_id == row.id and v.outcome == "succeeded" for v in verdicts):
+            return NOTHING
+        return of_record(shape, run.record, row.lead_id, already=True)
 
     def _verdicts(
         self, shape: Shape, run: Run, item: RecordResult, again: dict[int, tuple[Run, ...]]
     ) -> list[Verdict]:
         if not item.skipped:
+            lead = item.id if item.id is not None else run.rows[0].lead_id
             return [
-                Verdict(row.id, "succeeded", "succeeded", lead_id=item.id, result=result)
-                for row, result in zip(run.rows, run.results(item.id, item.status), strict=True)
+                Verdict(row.id, "succeeded", "succeeded", lead_id=lead, result=result)
+                for row, result in zip(run.rows, run.results(lead, item.status), strict=True)
             ]
         reason = item.reasons[0] if item.reasons else None
         code, words = (reason.code, reason.message) if reason else ("skipped", "Marketo gave no reason")
@@ -234,68 +224,49 @@ class Sender:
         """Decide about a row whose call may have taken effect; since: seconds since the call began."""
         wait = self._conf.unknown_outcome_wait_seconds
         if wait is None:
-            endpoint = endpoints.DELETE_LEADS if shape.operation == "delete" else endpoints.SYNC_LEADS
-            wait = max(0.0, endpoint.timeout * self._timeout_scale - since) + NETWORK_MARGIN
+            wait = max(0.0, _endpoint(shape).timeout * self._timeout_scale - since) + NETWORK_MARGIN
         return after_unknown_outcome(
             shape, row, code=code, reason=reason, wait=wait, attempts_at_most=self._conf.retry_at_most
         )
 
-    def _read_back(self, shape: Shape, rows: Rows) -> tuple[list[Settlement], Rows]:
-        """Find out which creations of unknown outcome took place: one read for all of them."""
-        asked = tuple(row for row in rows if row.unknown)
+    def _named(self, shape: Shape, rows: Rows) -> tuple[list[Settlement], Rows]:
+        """Give each row the id of its lead, which its call needs."""
         started = self._clock.monotonic()
-        keys = sorted({key_of(shape, row.payload) for row in asked})
-        names = sorted({name for row in asked for name in row.payload} | {shape.lookup_field, "createdAt"})
         try:
-            found = self._client.leads(shape.lookup_field, keys, names)
+            verdicts, named = self._names.by_id(shape, rows)
         except MarketoError as problem:
-            took = self._clock.monotonic() - started
-            verdicts = tuple(_still_unknown(self.after_error(shape, row, problem, took)) for row in asked)
-            settled = [self._settlement(verdicts, endpoints.LEADS.name, problem.request_id, started)]
-            return settled, tuple(row for row in rows if not row.unknown)
-        # Of several leads with one key the newest: a creation makes the highest id.
-        found.sort(key=lambda record: int(record["id"]))
-        leads = {str(record.get(shape.lookup_field, "")).lower(): record for record in found}
-        verdicts_found, changes = [], []
-        for row in asked:
-            record = leads.get(key_of(shape, row.payload).lower())
-            if record is not None:
-                verdict = after_read_back(row, int(record["id"]), _moment(record.get("createdAt")))
-                verdicts_found.append(verdict)
-                if verdict.lead_id is not None:
-                    changes.append((verdict.lead_id, row.payload))
-        proven = {v.outbox_id for v in verdicts_found}
-        settlement = Settlement(
-            tuple(verdicts_found),
-            endpoints.LEADS.name,
-            None,
-            self._milliseconds(started),
-            changes=tuple(changes),
-        )
-        return ([settlement] if proven else []), tuple(row for row in rows if row.id not in proven)
+            return [self._unread(shape, rows, problem, endpoints.LEADS.name, started)], ()
+        gone = tuple(v.lead_id for v in verdicts if v.outcome == "succeeded" and v.lead_id)
+        settled = [Settlement(tuple(verdicts), effects=Effects(deleted=gone))]
+        return (settled if verdicts else []), named
 
-    def _name_by_id(self, shape: Shape, rows: Rows) -> tuple[list[Settlement], Rows]:
-        """Give each deletion the id of its lead; those that name it by an address find it in the mirror."""
-        if shape.lookup_field == "id":
-            return [], rows
-        emails = {row.id: key_of(shape, row.payload).strip().lower() for row in rows}
-        known = self._leads_by_email(sorted(set(emails.values())))
-        buried = self._buried_by_email(sorted({emails[row.id] for row in rows if row.unknown}))
-        named, verdicts = [], []
-        for row in rows:
-            leads = known.get(emails[row.id], [])
-            if len(leads) == 1:
-                named.append(replace(row, payload=row.payload | {"id": leads[0]}))
-                continue
-            gone = [lead for end, lead in buried.get(emails[row.id], []) if _since_sent(row, end)]
-            if row.unknown and not leads and gone:
-                verdicts.append(deleted_unseen(row, gone[0]))
-                continue
-            count = "no lead" if not leads else f"{len(leads)} leads ({', '.join(map(str, leads))})"
-            reason = f"field email: the mirror holds {count} with this address; name the lead by its id"
-            code = "1004" if not leads else "1007"
-            verdicts.append(Verdict(row.id, "failed", "failed", error_code=code, error_message=reason))
-        return ([Settlement(tuple(verdicts))] if verdicts else []), tuple(named)
+    def _look(self, shape: Shape, rows: Rows) -> tuple[list[Settlement], Rows]:
+        """Find out which rows in doubt were carried out; return those that were, and the rows that are to be sent."""
+        asked = tuple(row for row in rows if row.unknown)
+        others = tuple(row for row in rows if not row.unknown)
+        started, endpoint = self._clock.monotonic(), proof.endpoint_of(shape).name
+        try:
+            findings = proof.look(self._client, shape, asked)
+        except MarketoError as problem:
+            return [self._unread(shape, asked, problem, endpoint, started)], others
+        verdicts = tuple(f.verdict for f in findings if f.verdict is not None)
+        effects = together([f.effects for f in findings])
+        settled = [Settlement(verdicts, endpoint, None, self._milliseconds(started), effects)]
+        open_ = tuple(f.row for f in findings if f.verdict is None)
+        return (settled if verdicts else []), tuple(sorted((*open_, *others), key=lambda row: row.id))
+
+    def _unread(
+        self, shape: Shape, rows: Rows, problem: MarketoError, endpoint: str, started: float
+    ) -> Settlement:
+        """Decide about rows for which a read was needed that failed; whatever was in doubt still is."""
+        took = self._clock.monotonic() - started
+        verdicts = tuple(
+            after_skip(shape, row, code=problem.code, reason=problem.message)
+            if isinstance(problem, Refused) and not row.unknown
+            else replace(self.after_error(shape, row, problem, took), unknown=row.unknown)
+            for row in rows
+        )
+        return self._settlement(verdicts, endpoint, problem.request_id, started)
 
     def _settlement(
         self, verdicts: tuple[Verdict, ...], endpoint: str, request_id: str | None, started: float
@@ -317,16 +288,8 @@ class Sender:
         return round((self._clock.monotonic() - started) * 1000)
 
 
-def _moment(text: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _since_sent(row: ClaimedRow, moment: datetime) -> bool:
-    return row.first_sent_at is not None and moment >= row.first_sent_at
+def _endpoint(shape: Shape) -> endpoints.Endpoint:
+    return endpoints.WRITES[CATALOGUE[shape.operation].endpoint]
 
 
 def _later(row: ClaimedRow) -> Verdict:
@@ -343,17 +306,4 @@ def _not_sent(row: ClaimedRow, problem: QuotaExhausted, due_in: float) -> Verdic
         error_message=problem.message,
         due_in=due_in,
         unknown=row.unknown,
-    )
-
-
-def _still_unknown(verdict: Verdict) -> Verdict:
-    """Keep in mind, over a read that failed, that the write before it is still in doubt."""
-    return Verdict(
-        verdict.outbox_id,
-        verdict.outcome,
-        verdict.status,
-        error_code=verdict.error_code,
-        error_message=verdict.error_message,
-        due_in=verdict.due_in,
-        unknown=True,
     )

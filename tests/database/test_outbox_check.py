@@ -63,13 +63,13 @@ def refusal(desk: Desk, operation, payload, **columns) -> str:
         (
             "create_or_update",
             {"id": 1, **EMAIL},
-            "field id: Marketo takes it with update_only and delete alone",
+            "field id: Marketo does not take it with this operation",
         ),
-        ("create_only", {"id": 1, **EMAIL}, "field id: Marketo takes it with update_only and delete alone"),
+        ("create_only", {"id": 1, **EMAIL}, "field id: Marketo does not take it with this operation"),
         (
             "create_duplicate",
             {"id": 1, **EMAIL},
-            "field id: Marketo takes it with update_only and delete alone",
+            "field id: Marketo does not take it with this operation",
         ),
         ("update_only", {"id": 0}, "field id: it must be a whole number above 0"),
         ("update_only", {"id": -3}, "field id: it must be a whole number above 0"),
@@ -102,16 +102,16 @@ def test_a_structural_mistake_is_refused_with_its_reason(plain, strict, operatio
     ("operation", "payload", "columns", "said"),
     [
         (
-            "delete",
-            {"externalId": "7"},
-            {"lookup_field": "externalId"},
-            "lookup_field externalId: a delete names its lead by id or email",
+            "submit_form",
+            {"leadFormFields": EMAIL},
+            {"lookup_field": "email", "options": {"formId": 1}},
+            "lookup_field: this operation takes none",
         ),
         (
             "create_or_update",
             EMAIL,
             {"lookup_field": "id"},
-            "lookup_field id: Marketo takes it with update_only alone",
+            "lookup_field id: Marketo does not take it with this operation",
         ),
         (
             "create_or_update",
@@ -123,10 +123,10 @@ def test_a_structural_mistake_is_refused_with_its_reason(plain, strict, operatio
             "update_only",
             {"id": 1},
             {"partition_name": "P"},
-            "partition_name: Marketo takes it with create_or_update and create_only",
+            "partition_name: Marketo takes none with this operation",
         ),
-        ("create_duplicate", EMAIL, {"partition_name": "P"}, "partition_name: Marketo takes it with"),
-        ("delete", EMAIL, {"partition_name": "P"}, "partition_name: Marketo takes it with"),
+        ("create_duplicate", EMAIL, {"partition_name": "P"}, "partition_name: Marketo takes none with"),
+        ("delete", EMAIL, {"partition_name": "P"}, "partition_name: Marketo takes none with"),
         ("create_only", EMAIL, {"partition_name": "P" * 256}, "partition_name: it has over 255 characters"),
         ("create_only", EMAIL, {"lookup_field": "P" * 256}, "lookup_field: it has over 255 characters"),
         (

@@ -7,6 +7,7 @@ import pytest
 
 from syncd.errors import OutcomeUnknown, QuotaExhausted, Refused, Retryable
 from syncd.simulator import Options, running
+from tests.marketo.writing import sync_leads
 
 SYNC = "POST /rest/v1/leads.json"
 READ = "GET /rest/v1/lead/*"
@@ -27,7 +28,7 @@ def simulated(connect, marketo):
 def create(client, name):
     """Create a lead; return its id."""
     record = {"email": f"{name}@fault-test.example.com"}
-    return client.sync_leads(action="createOnly", records=[record]).items[0].id
+    return sync_leads(client, action="createOnly", records=[record]).items[0].id
 
 
 def effects_of(marketo, work, kind=None):

@@ -10,6 +10,7 @@ import structlog
 from syncd.errors import MarketoError
 from tests.marketo.conftest import CLIENT_ID, SECRET
 from tests.marketo.wire import BEARER, CLOSE, Reset, answer, error, ok
+from tests.marketo.writing import sync_leads
 
 VALUE = "veronika.private@example.com"
 SENSITIVE = [SECRET, CLIENT_ID, BEARER, VALUE, "veronika", "Holunder"]
@@ -68,7 +69,7 @@ def attempt(work):
 def test_nothing_private_is_logged_or_raised(client, server, everything_logged, fate):
     server.handler = FATES[fate]
     record = {"email": VALUE, "lastName": "Holunder"}
-    shown = attempt(lambda: client.sync_leads(action="createOrUpdate", records=[record]))
+    shown = attempt(lambda: sync_leads(client, action="createOrUpdate", records=[record]))
     shown += attempt(lambda: client.leads("email", [VALUE]))
     shown += attempt(lambda: list(client.static_lists()))
     shown += everything_logged.getvalue() + repr(vars(client)) + repr(vars(client._calls))

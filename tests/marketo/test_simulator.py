@@ -12,6 +12,7 @@ from syncd.clock import SystemClock
 from syncd.errors import AuthenticationFailed, OutcomeUnknown, QuotaExhausted, Refused, Retryable
 from syncd.simulator import Options, running
 from tests.marketo.conftest import HurriedClock
+from tests.marketo.writing import delete_leads, sync_leads
 
 SERVICE = {"client_id": "simulator", "client_secret": "simulator-secret"}
 MOST = 40
@@ -48,7 +49,7 @@ def address(name):
 def create(client, *names, **fields):
     """Create leads by e-mail; return their ids."""
     records = [{"email": address(name), **fields} for name in names]
-    return [item.id for item in client.sync_leads(action="createOnly", records=records).items]
+    return [item.id for item in sync_leads(client, action="createOnly", records=records).items]
 
 
 def test_the_schema_is_told_three_times_and_agrees(simulated):
@@ -70,9 +71,9 @@ def test_leads_are_created_read_changed_and_deleted(simulated):
         "email": address("life"),
         "firstName": "Ada",
     }
-    simulated.sync_leads(action="updateOnly", records=[{"id": lead, "firstName": None}], lookup_field="id")
+    sync_leads(simulated, action="updateOnly", records=[{"id": lead, "firstName": None}], lookup_field="id")
     assert simulated.leads("email", [address("life")], ["firstName"]) == [{"id": lead, "firstName": None}]
-    gone = simulated.delete_leads([lead, lead + 1_000_000])
+    gone = delete_leads(simulated, [lead, lead + 1_000_000])
     assert [(item.status, [r.code for r in item.reasons]) for item in gone.items] == [
         ("deleted", []),
         ("skipped", ["1004"]),
@@ -82,7 +83,7 @@ def test_leads_are_created_read_changed_and_deleted(simulated):
 
 def test_a_refused_record_leaves_its_neighbours_alone(simulated):
     records = [{"email": address("good")}, {"email": "bademail"}, {"email": address("fine")}]
-    answer = simulated.sync_leads(action="createOrUpdate", records=records)
+    answer = sync_leads(simulated, action="createOrUpdate", records=records)
     assert [item.status for item in answer.items] == ["created", "skipped", "created"]
     assert answer.items[1].reasons[0].code == "1003"
     assert answer.items[1].id is None
@@ -116,7 +117,9 @@ def test_three_hundred_long_addresses_and_all_fields_go_through_in_one_call(simu
 def test_changes_and_deletions_are_fed_from_a_moment_on(simulated, marketo):
     token = simulated.paging_token(datetime.now(UTC) - timedelta(seconds=5))
     lead, doomed = create(simulated, "fed", "doomed", firstName="Before")
-    simulated.sync_leads(action="updateOnly", lookup_field="id", records=[{"id": lead, "firstName": "After"}])
+    sync_leads(
+        simulated, action="updateOnly", lookup_field="id", records=[{"id": lead, "firstName": "After"}]
+    )
     marketo.delete_lead(doomed)
     changes, later = follow(lambda at: simulated.lead_changes(at, ["firstName"]), token)
     mine = [change for change in changes if change.lead_id == lead and change.type_id == 13]

@@ -9,12 +9,13 @@ import pytest
 
 from syncd.errors import ConfigError, MarketoError, OutcomeUnknown, Refused, Retryable
 from tests.marketo.wire import CLOSE, Close, Reset, answer, error, ok, wire
+from tests.marketo.writing import sync_leads
 
 RECORD = {"email": "private.person@example.com", "firstName": "Veronika"}
 
 
 def sync(client):
-    return client.sync_leads(action="createOrUpdate", records=[RECORD])
+    return sync_leads(client, action="createOrUpdate", records=[RECORD])
 
 
 def reset(seen):
@@ -276,7 +277,7 @@ def test_an_address_that_is_none_is_refused_at_once(connect, address):
 
 def test_a_body_over_a_megabyte_is_refused_without_being_sent(client, server):
     with pytest.raises(Refused) as caught:
-        client.sync_leads(action="createOnly", records=[{"email": "a@b.c", "notes": "x" * 1_100_000}])
+        sync_leads(client, action="createOnly", records=[{"email": "a@b.c", "notes": "x" * 1_100_000}])
     assert caught.value.code == "HTTP 413"
     assert server.seen == []
 

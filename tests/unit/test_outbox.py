@@ -1,9 +1,8 @@
 """What an attempt's outcome means for an outbox row."""
 
-import json
-
 import pytest
 
+from syncd.core.operations import CATALOGUE
 from syncd.core.outbox import (
     ClaimedRow,
     Shape,
@@ -13,7 +12,8 @@ from syncd.core.outbox import (
     key_of,
 )
 
-REPEATABLE = ["create_or_update", "create_only", "update_only", "delete"]
+REPEATABLE = sorted(name for name, operation in CATALOGUE.items() if operation.repeat != "never")
+NEVER = sorted(set(CATALOGUE) - set(REPEATABLE))
 
 
 def shape(operation: str = "create_or_update", lookup: str = "email") -> Shape:
@@ -23,7 +23,9 @@ def shape(operation: str = "create_or_update", lookup: str = "email") -> Shape:
 def row(
     *, attempts: int = 1, unknown: bool = False, on_unknown: str = "hold", **payload: object
 ) -> ClaimedRow:
-    return ClaimedRow(7, payload or {"email": "a@b.com"}, attempts, unknown, on_unknown)
+    lead = payload.get("id")
+    named = lead if isinstance(lead, int) else None
+    return ClaimedRow(7, payload or {"email": "a@b.com"}, attempts, unknown, on_unknown, lead_id=named)
 
 
 def unknown(what: Shape, which: ClaimedRow, *, most: int = 3):
@@ -38,15 +40,21 @@ def test_a_repeatable_row_of_unknown_outcome_is_tried_again_once_marketo_has_giv
     assert verdict.error_code == "604"
 
 
-def test_a_duplicate_that_may_have_been_made_is_left_to_a_person():
-    verdict = unknown(shape("create_duplicate"), row())
+def test_these_operations_hurt_when_they_are_repeated():
+    assert NEVER == ["create_duplicate", "push", "submit_form", "trigger_campaign"]
+
+
+@pytest.mark.parametrize("operation", NEVER)
+def test_what_hurts_when_it_is_repeated_is_left_to_a_person(operation):
+    verdict = unknown(shape(operation), row())
     assert (verdict.outcome, verdict.status, verdict.unknown) == ("unknown", "uncertain", True)
     assert verdict.due_in == 40
     assert "outbox resolve" in (verdict.error_message or "")
 
 
-def test_a_duplicate_is_made_again_where_the_row_says_so():
-    assert unknown(shape("create_duplicate"), row(on_unknown="resend")).status == "retrying"
+@pytest.mark.parametrize("operation", NEVER)
+def test_it_is_repeated_where_the_row_says_so(operation):
+    assert unknown(shape(operation), row(on_unknown="resend")).status == "retrying"
 
 
 @pytest.mark.parametrize("operation", REPEATABLE)
@@ -91,9 +99,22 @@ def test_any_other_skip_proves_nothing(operation, seen_unknown, code):
     assert verdict.status == "failed"
 
 
-def test_a_shape_is_read_as_the_queue_keeps_it():
-    assert Shape.parse(json.dumps(["delete", "id", None])) == Shape("delete", "id", None)
-    assert Shape.parse('["create_only", "email", "Europe"]') == Shape("create_only", "email", "Europe")
+def test_a_status_that_is_reached_already_proves_an_earlier_attempt_and_nothing_else():
+    told = {"code": "1037", "reason": "already in or past this status"}
+    sure, doubted = row(id=42), row(unknown=True, id=42)
+    assert after_skip(shape("set_program_status", "id"), sure, **told).status == "failed"
+    verdict = after_skip(shape("set_program_status", "id"), doubted, **told)
+    assert verdict.status == "succeeded"
+    assert "proven_by" in (verdict.result or {})
+
+
+@pytest.mark.parametrize(
+    ("operation", "code"), [("remove_from_list", "1015"), ("remove_from_program", "1037")]
+)
+def test_a_lead_that_is_not_there_need_not_be_taken_away(operation, code):
+    verdict = after_skip(shape(operation, "id"), row(id=42), code=code, reason="Lead not in list")
+    assert verdict.status == "succeeded"
+    assert verdict.result == {"id": 42, "status": "skipped", "code": code, "message": "Lead not in list"}
 
 
 def test_a_row_is_named_by_its_lookup_field():

@@ -3,26 +3,30 @@
 WITH fresh AS (
     SELECT q.outbox_id, o.operation, o.payload, o.options, o.partition_name, o.not_before, o.expires_at, o.created_at,
         o.if_matches IS NOT NULL OR o.if_unchanged_since IS NOT NULL AS locked,
-        coalesce(o.lookup_field, CASE
-            WHEN o.operation IN ('update_only', 'delete') AND o.payload ? 'id' THEN 'id' ELSE 'email' END) AS lookup
+        l.lookup, jsonb_build_array(o.operation, l.lookup, o.partition_name, o.options - 'on_failure')::text AS shape
     FROM outbox_queue q JOIN outbox o ON o.id = q.outbox_id
+    CROSS JOIN LATERAL (SELECT outbox_lookup(o.lookup_field, o.payload) AS lookup) AS l
     WHERE q.state = 'new'
     ORDER BY q.outbox_id
     LIMIT :most
 ), keyed AS (
     INSERT INTO outbox_key (key, outbox_id)
     SELECT k.kind || CASE WHEN length(k.name) > 500 THEN md5(k.name) ELSE k.name END, f.outbox_id
-    FROM fresh f CROSS JOIN LATERAL (VALUES
-        ('lead:', f.payload ->> 'id'),
-        ('email:', lower(btrim(f.payload ->> 'email'))),
-        ('field:', CASE WHEN f.lookup NOT IN ('id', 'email') THEN f.lookup || ':' || lower(btrim(f.payload ->> f.lookup)) END)
+    FROM fresh f CROSS JOIN LATERAL (
+        VALUES
+            ('lead:', f.payload ->> 'id'),
+            ('email:', lower(btrim(coalesce(f.payload ->> 'email', f.payload #>> '{leadFormFields,email}')))),
+            ('field:', CASE WHEN f.lookup NOT IN ('id', 'email') THEN f.lookup || ':' || lower(btrim(f.payload ->> f.lookup)) END),
+            ('schema:', CASE WHEN f.operation IN ('create_field', 'update_field') THEN lower(f.payload ->> 'name') END)
+        UNION ALL
+        SELECT 'lead:', l FROM jsonb_array_elements_text(CASE f.operation WHEN 'merge' THEN f.payload -> 'leadIds' ELSE '[]' END) AS l
     ) AS k (kind, name)
     WHERE k.name IS NOT NULL
     ON CONFLICT DO NOTHING
 )
 UPDATE outbox_queue q
 SET state = 'blocked',
-    shape = jsonb_build_array(f.operation, f.lookup, f.partition_name)::text,
+    shape = CASE WHEN length(f.shape) > 500 THEN md5(f.shape) ELSE f.shape END,
     run = CASE WHEN f.operation IN ('create_or_update', 'update_only') AND NOT f.options ? 'on_failure' AND NOT f.locked
         THEN hashtextextended(f.lookup || ':' || lower(btrim(f.payload ->> f.lookup)), 0) END,
     bytes = octet_length(f.payload::text) + 2,
@@ -81,7 +85,7 @@ WHERE q.expires_at <= statement_timestamp() AND q.state NOT IN ('sending', 'clos
 RETURNING o.id;
 
 -- name: queue_candidates
--- The rows that could share the next call: of the shape of the earliest row that is ready.
+-- The rows that could share the next call: of the shape of the earliest row that is ready, as many as its call takes.
 SELECT outbox_id
 FROM (
     SELECT outbox_id, sum(bytes) OVER (ORDER BY outbox_id) AS total, row_number() OVER (ORDER BY outbox_id) AS place
@@ -90,7 +94,9 @@ FROM (
         WHERE q.state = 'ready'
           AND q.shape = (SELECT f.shape FROM outbox_queue f WHERE f.state = 'ready' ORDER BY f.outbox_id LIMIT 1)
         ORDER BY q.outbox_id
-        LIMIT :most) AS first_rows
+        LIMIT least(:most, (
+            SELECT p.records FROM outbox_queue f JOIN outbox o ON o.id = f.outbox_id JOIN operation p ON p.name = o.operation
+            WHERE f.state = 'ready' ORDER BY f.outbox_id LIMIT 1))) AS first_rows
 ) AS counted
 WHERE total <= :bytes OR place = 1
 ORDER BY outbox_id;
@@ -167,7 +173,8 @@ SET status = 'sending', attempts = o.attempts + 1, first_sent_at = coalesce(o.fi
     next_attempt_at = NULL
 FROM outbox_queue q
 WHERE q.claim = :claim AND q.state = 'sending' AND o.id = q.outbox_id
-RETURNING o.id, o.operation, o.payload, q.shape, o.attempts, q.unknown, o.on_unknown_outcome, o.if_matches, o.if_unchanged_since, 0.0 AS age, o.first_sent_at,
+RETURNING o.id, o.operation, outbox_lookup(o.lookup_field, o.payload) AS lookup, o.partition_name, o.options - 'on_failure' AS options, o.payload,
+    o.attempts, q.unknown, o.on_unknown_outcome, o.if_matches, o.if_unchanged_since, 0.0 AS age, o.first_sent_at,
     CASE WHEN o.attempts > 1 THEN (SELECT count(*) FROM outbox_attempt a WHERE a.outbox_id = o.id AND a.outcome = 'retry') ELSE 0 END
         AS turned_away;
 
@@ -199,7 +206,8 @@ SELECT coalesce(
 
 -- name: queue_orphans
 -- Rows that a replica was sending when its session ended.
-SELECT o.id, o.operation, o.payload, q.shape, o.attempts, q.unknown, o.on_unknown_outcome, o.if_matches, o.if_unchanged_since, q.claim,
+SELECT o.id, o.operation, outbox_lookup(o.lookup_field, o.payload) AS lookup, o.partition_name, o.options - 'on_failure' AS options, o.payload,
+    o.attempts, q.unknown, o.on_unknown_outcome, o.if_matches, o.if_unchanged_since, q.claim,
     extract(epoch FROM clock_timestamp() - q.claimed_at)::float AS age, o.first_sent_at,
     CASE WHEN o.attempts > 1 THEN (SELECT count(*) FROM outbox_attempt a WHERE a.outbox_id = o.id AND a.outcome = 'retry') ELSE 0 END
         AS turned_away
@@ -305,8 +313,7 @@ LIMIT :most;
 
 -- name: outbox_row
 -- One row, whole.
-SELECT o.*, q.state AS queue_state, q.due_at, q.unknown, coalesce(o.lookup_field, CASE
-    WHEN o.operation IN ('update_only', 'delete') AND o.payload ? 'id' THEN 'id' ELSE 'email' END) AS lookup
+SELECT o.*, q.state AS queue_state, q.due_at, q.unknown, outbox_lookup(o.lookup_field, o.payload) AS lookup
 FROM outbox o LEFT JOIN outbox_queue q ON q.outbox_id = o.id
 WHERE o.id = :id;
 

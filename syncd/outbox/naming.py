@@ -1,0 +1,92 @@
+"""Finds the id of each row's lead, for calls that know leads by id alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from syncd.core.operations import LEAD_NOT_FOUND, SEVERAL_LEADS
+from syncd.core.outbox import ClaimedRow, Shape, Verdict, after_skip, deleted_unseen, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from syncd.marketo.client import Client
+
+    Rows = tuple[ClaimedRow, ...]
+
+ASKED_AT_ONCE = 300
+
+
+class Names:
+    """Knows leads by e-mail from the mirror, and by anything else from Marketo.
+
+    The mirror comes first, because it costs no call, and because earlier rows of the lead have written their effect
+    there: a list row finds the lead that the row before it has made.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        leads_by_email: Callable[[Sequence[str]], dict[str, list[int]]],
+        buried_by_email: Callable[[Sequence[str]], dict[str, list[tuple[datetime, int]]]],
+    ) -> None:
+        self._client = client
+        self._leads_by_email = leads_by_email
+        self._buried_by_email = buried_by_email
+
+    def by_id(self, shape: Shape, rows: Rows) -> tuple[list[Verdict], Rows]:
+        """Return the verdicts of rows whose lead can't be told, and the others with their lead's id.
+
+        Raises MarketoError where Marketo had to be asked and did not answer; then nothing was executed.
+        """
+        if shape.lookup_field == "id":
+            return [], tuple(replace(row, lead_id=int(row.payload["id"])) for row in rows)
+        keys = {row.id: key_of(shape, row.payload).strip().lower() for row in rows}
+        known = self._leads_by_email(sorted(set(keys.values()))) if shape.lookup_field == "email" else {}
+        unknown = sorted({key for key in keys.values() if key not in known})
+        buried = self._buried(shape, [keys[row.id] for row in rows if row.unknown])
+        doubtful = {keys[row.id] for row in rows if row.unknown and keys[row.id] in buried}
+        known |= self._ask(shape.lookup_field, [key for key in unknown if key not in doubtful])
+        named, verdicts = [], []
+        for row in rows:
+            leads = known.get(keys[row.id], [])
+            if len(leads) == 1:
+                named.append(replace(row, lead_id=leads[0]))
+            else:
+                verdicts.append(self._unnamed(shape, row, leads, buried.get(keys[row.id], [])))
+        return verdicts, tuple(named)
+
+    def _buried(self, shape: Shape, keys: Sequence[str]) -> dict[str, list[tuple[datetime, int]]]:
+        if shape.operation != "delete" or shape.lookup_field != "email" or not keys:
+            return {}
+        return self._buried_by_email(sorted(set(keys)))
+
+    def _ask(self, field: str, keys: Sequence[str]) -> dict[str, list[int]]:
+        """Ask Marketo which leads have these values, 300 a call. A value with a comma can't be asked for."""
+        askable = [key for key in keys if "," not in key]
+        found: dict[str, list[int]] = {}
+        for place in range(0, len(askable), ASKED_AT_ONCE):
+            some = askable[place : place + ASKED_AT_ONCE]
+            for record in self._client.leads(field, some, ["id", field]):
+                found.setdefault(_text(record.get(field)), []).append(int(record["id"]))
+        return found
+
+    def _unnamed(
+        self, shape: Shape, row: ClaimedRow, leads: Sequence[int], buried: Sequence[tuple[datetime, int]]
+    ) -> Verdict:
+        gone = [lead for end, lead in buried if row.first_sent_at is not None and end >= row.first_sent_at]
+        if row.unknown and not leads and gone:
+            return deleted_unseen(row, gone[0])
+        count = "no lead" if not leads else f"{len(leads)} leads ({', '.join(map(str, sorted(leads)))})"
+        reason = (
+            f"field {shape.lookup_field}: there is {count} with this value; name the lead by its id"
+            if not leads
+            else f"field {shape.lookup_field}: there are {count} with this value; name the lead by its id"
+        )
+        return after_skip(shape, row, code=SEVERAL_LEADS if leads else LEAD_NOT_FOUND, reason=reason)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip().lower()
