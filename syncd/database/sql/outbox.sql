@@ -95,8 +95,8 @@ FROM (
           AND q.shape = (SELECT f.shape FROM outbox_queue f WHERE f.state = 'ready' ORDER BY f.outbox_id LIMIT 1)
         ORDER BY q.outbox_id
         LIMIT least(:most, (
-            SELECT p.records FROM outbox_queue f JOIN outbox o ON o.id = f.outbox_id JOIN operation p ON p.name = o.operation
-            WHERE f.state = 'ready' ORDER BY f.outbox_id LIMIT 1))) AS first_rows
+            SELECT p.records FROM operation p WHERE p.name = (SELECT o.operation FROM outbox o WHERE o.id = (
+                SELECT f.outbox_id FROM outbox_queue f WHERE f.state = 'ready' ORDER BY f.outbox_id LIMIT 1))))) AS first_rows
 ) AS counted
 WHERE total <= :bytes OR place = 1
 ORDER BY outbox_id;
