@@ -204,7 +204,9 @@ class Daemon:
         if outcome in {"running", "stopped"}:
             # The process that was at it has ended, or this one would still be at it.
             return True
-        return age >= (job.every if outcome == "done" else min(job.every, AFTER_FAILURE_SECONDS))
+        # Changed settings hold at once, not a day later.
+        every = 0 if job.feed == schema.FEED and schema.outdated(self._feeds) else job.every
+        return age >= (every if outcome == "done" else min(job.every, AFTER_FAILURE_SECONDS))
 
     def _fields(self) -> list[LeadField]:
         with self._app.database.begin() as transaction:

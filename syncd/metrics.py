@@ -12,6 +12,12 @@ RUN_SECONDS = Histogram(
     buckets=(0.1, 0.5, 1, 5, 30, 120, 600, 3600),
 )
 UNPARSED = Counter("syncd_unparsed_leads", "Leads with a value that does not fit its column")
+MENDED = Counter(
+    "syncd_mended_values", "Values with characters that PostgreSQL can't hold, which were taken out"
+)
+FIELDS_WITHOUT_ROOM = Gauge(
+    "syncd_fields_without_room", "Fields that are not mirrored because PostgreSQL allows no more columns"
+)
 OUTBOX_ROWS = Counter(
     "syncd_outbox_rows", "Outbox rows, by what an attempt made of them", ["operation", "status"]
 )

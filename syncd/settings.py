@@ -7,6 +7,7 @@ import os
 import re
 import tomllib
 from datetime import date  # noqa: TC003 - pydantic reads it at run time
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from syncd.errors import ConfigError
 
 PREFIX = "SYNCD_"
+SHORTEST_SALT = 16
 PLACES = (Path("syncd.toml"), Path("/etc/syncd/syncd.toml"))
 _ROUNDING = 1e-9
 _NOT_SETTINGS = {"SYNCD_CONFIG", "SYNCD_TEST_DATABASE"}
@@ -177,6 +179,41 @@ class Mirror(Section):
     )
 
 
+class Fields(Section):
+    """Which fields of leads are mirrored, and which as hashes; it acts before anything is stored."""
+
+    include: list[str] = Field(default=[], description="API names or shell patterns; empty: all fields")
+    exclude: list[str] = Field(default=[], description="wins over include and hash; never asked for")
+    hash: list[str] = Field(default=[], description="kept as salted SHA-256; wins over include")
+    hash_salt: SecretStr | None = Field(default=None, description="or hash_salt_file; needed by hash")
+    hash_salt_file: Path | None = Field(default=None, description="a file that holds the salt alone")
+
+    @model_validator(mode="after")
+    def _read_salt(self) -> Fields:
+        if self.hash_salt is None:
+            object.__setattr__(self, "hash_salt", _secret_from(self.hash_salt_file, "salt"))
+        for name in (*self.include, *self.exclude, *self.hash):
+            if not name.strip() or name != name.strip():
+                raise ValueError("a name is empty or has a space at an end")
+        salt = self.hash_salt.get_secret_value() if self.hash_salt else ""
+        if self.hash and len(salt) < SHORTEST_SALT:
+            raise ValueError(
+                f"hash needs a salt of {SHORTEST_SALT} characters or more; give SYNCD_FIELDS__HASH_SALT or hash_salt_file"
+            )
+        if named := [n for n in (*self.exclude, *self.hash) if n.lower() in {"id", "createdat"}]:
+            raise ValueError(f"{named[0]} can be neither excluded nor hashed: the mirror works with it")
+        left_out = self.include and not (_covers(self.include, "email") or _covers(self.hash, "email"))
+        if left_out or _covers(self.exclude, "email"):
+            raise ValueError(
+                "email can't be left out, because the outbox keeps its order by it; put it under hash instead"
+            )
+        return self
+
+
+def _covers(patterns: list[str], name: str) -> bool:
+    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
+
+
 class Outbox(Section):
     """PostgreSQL to Marketo."""
 
@@ -251,6 +288,7 @@ class Settings(BaseSettings):
     database: Database = Database()
     budget: Budget = Budget()
     mirror: Mirror = Mirror()
+    fields: Fields = Fields()
     outbox: Outbox = Outbox()
     conflicts: Conflicts = Conflicts()
     schedule: Schedule = Schedule()

@@ -9,6 +9,7 @@ import syncd
 from syncd.clock import Clock, SystemClock
 from syncd.core.budget import Budget, NoBudget
 from syncd.core.locks import Policies
+from syncd.core.policy import FieldPolicy
 from syncd.database import locks, outbox
 from syncd.database.budget import Ledger
 from syncd.database.engine import Database
@@ -33,7 +34,7 @@ class App:
         """Build all of it; nothing is connected yet. Raises ConfigError."""
         self.settings = settings
         self.clock = clock or SystemClock()
-        self.database = Database(settings.database)
+        self.database = Database(settings.database, policy=FieldPolicy.of(settings.fields))
         self.ledger = Ledger(self.database, settings.budget, self.clock)
         self.client = make_client(settings, self.clock, self.ledger)
 

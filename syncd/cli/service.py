@@ -9,6 +9,7 @@ import typer
 from syncd import wiring
 from syncd.cli.shared import built, context_of
 from syncd.clock import SystemClock
+from syncd.core.policy import FieldPolicy
 from syncd.daemon import Daemon
 from syncd.database import migrate as migrations
 from syncd.database.engine import Database
@@ -43,7 +44,7 @@ def _lines(context: typer.Context) -> Iterator[Line]:
     yield checks.Line(ok=True, what="settings", says="read, every key is known")
     clock = SystemClock()
     try:
-        database = Database(settings.database)
+        database = Database(settings.database, policy=FieldPolicy.of(settings.fields))
     except ConfigError as problem:
         yield checks.Line(ok=False, what="database", says=str(problem))
     else:

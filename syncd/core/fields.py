@@ -46,6 +46,10 @@ class LeadField:
     """The type that its column has: a field that is retyped in Marketo keeps its column."""
     exportable: bool = True
     """Formula fields are computed by Marketo and can't be exported in bulk; pages of leads have them."""
+    data_type: str = "string"
+    """Marketo's type."""
+    hashed: bool = False
+    """Only a hash of its values is kept."""
 
 
 @dataclass(frozen=True)

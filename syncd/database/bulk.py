@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from syncd.database import leads, staging
+from syncd.errors import WorkFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,10 @@ WRITERS = 2
 def upsert(
     database: Database, fields: Sequence[LeadField], table: str, *, exported_at: datetime
 ) -> leads.Written:
-    """Write the leads of a staging table, except those whose row is newer than the export."""
+    """Write the leads of a staging table, except those whose row is newer than the export.
+
+    Raises WorkFailed where the fields are no longer what they were.
+    """
     size = staging.pages(database, table)
     parts = [(start, min(start + PAGES_A_PART, size)) for start in range(0, size, PAGES_A_PART)]
 
@@ -54,6 +58,8 @@ def _part(
 ) -> leads.Written:
     with database.begin() as transaction:
         transaction.run("part_settings")
+        if not leads.hold(transaction, fields):
+            raise WorkFailed("fields changed while the file was loaded; it will be exported again")
         return leads.upsert_staged(
             transaction, fields, table, exported_at=exported_at, pages=part, unique=unique
         )

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from psycopg import sql
 
+from syncd.core import evolution
 from syncd.core.effects import NEVER_TAKEN
-from syncd.core.fields import FieldFacts, column_name
-from syncd.database import leads, state
+from syncd.core.fields import FieldFacts
+from syncd.database import columns, leads, state
 from syncd.database.documents import document
 from syncd.database.engine import SCHEMA_LOCK
 
@@ -99,16 +100,13 @@ def _fields(transaction: Transaction, effects: Effects) -> None:
     """Add a column for each field that was made, and note what was changed of others."""
     transaction.lock(SCHEMA_LOCK)
     transaction.run("short_lock_wait")
-    columns = state.known_fields(transaction)
-    taken = state.lead_columns(transaction) | set(columns.values())
-    for record in effects.fields_made:
-        fact = _facts(record)
-        if fact.name in columns:
-            continue
-        columns[fact.name] = column_name(fact.name, taken)
-        taken.add(columns[fact.name])
-        leads.add_columns(transaction, [(columns[fact.name], fact)])
-        state.put_fields(transaction, [fact], columns)
+    known = columns.known(transaction)
+    made = {fact.name: fact for fact in map(_facts, effects.fields_made) if fact.name not in known}
+    if made:
+        taken = state.lead_columns(transaction) | {f.column for f in known.values() if f.column}
+        room = evolution.MOST_COLUMNS - columns.used_up(transaction)
+        steps = evolution.plan(list(made.values()), {}, transaction.policy, taken, room)
+        columns.put(transaction, columns.carry_out(transaction, steps))
     if effects.fields_changed:
         transaction.run("effect_fields_changed", rows=document(list(effects.fields_changed)))
 

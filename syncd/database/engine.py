@@ -15,6 +15,7 @@ import psycopg
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from syncd.core.policy import EVERYTHING, FieldPolicy
 from syncd.database.queries import query
 from syncd.errors import ConfigError, DatabaseProblem, ValueRefused, WorkFailed
 
@@ -65,8 +66,9 @@ class Names:
 class Transaction:
     """One transaction; a thin hand on SQLAlchemy's connection that knows the named statements."""
 
-    def __init__(self, connection: Connection, names: Names) -> None:
+    def __init__(self, connection: Connection, names: Names, policy: FieldPolicy = EVERYTHING) -> None:
         self.connection = connection
+        self.policy = policy
         self._names = names
 
     def run(self, name: str, **values: Any) -> int:
@@ -91,9 +93,10 @@ class Transaction:
         """Run a statement that one of this room's builders made; its parameters are psycopg's."""
         return self.raw.execute(statement, values)
 
-    def lock(self, which: int) -> None:
+    def lock(self, which: int, *, shared: bool = False) -> None:
         """Wait for one of this subscription's locks; it ends with the transaction."""
-        self.run("take_lock", kind=self._names.lock_class(SHARED_CLASS), which=which)
+        name = "share_lock" if shared else "take_lock"
+        self.run(name, kind=self._names.lock_class(SHARED_CLASS), which=which)
 
     @property
     def raw(self) -> psycopg.Connection[Any]:
@@ -109,8 +112,10 @@ class Transaction:
 class Database:
     """A pool of connections to one PostgreSQL, for one subscription."""
 
-    def __init__(self, conf: settings.Database, *, application: str = "syncd") -> None:
-        """Make the pool; nothing is connected yet.
+    def __init__(
+        self, conf: settings.Database, *, application: str = "syncd", policy: FieldPolicy = EVERYTHING
+    ) -> None:
+        """Make the pool; nothing is connected yet. policy: which fields of leads may come in, and how.
 
         Raises ConfigError where there is no URL or it is none.
         """
@@ -119,6 +124,7 @@ class Database:
                 "database.url is not set; give SYNCD_DATABASE__URL, or url or url_file under [database], such as "
                 "postgresql://user:password@host:5432/name"
             )
+        self.policy = policy
         self.names = Names(
             conf.mirror_schema, conf.machinery_schema, conf.owner_role, conf.reader_role, conf.writer_role
         )
@@ -167,7 +173,7 @@ class Database:
         """
         try:
             with self.engine.begin() as connection:
-                yield Transaction(connection, self.names)
+                yield Transaction(connection, self.names, self.policy)
         except (DBAPIError, psycopg.Error) as problem:
             cause = getattr(problem, "orig", None) or problem
             if isinstance(cause, psycopg.DataError):

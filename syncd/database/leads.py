@@ -16,10 +16,12 @@ from psycopg import sql
 
 from syncd import log, metrics
 from syncd.core.differences import Difference
-from syncd.core.fields import FieldFacts, LeadField, column_type
+from syncd.core.fields import LeadField
 from syncd.database import memberships
 from syncd.database.casting import name_of, names_of, typed
 from syncd.database.documents import document
+from syncd.database.engine import SCHEMA_LOCK
+from syncd.database.intake import page_document, page_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,11 +43,23 @@ class Written:
 
 
 def mirrored_fields(transaction: Transaction) -> list[LeadField]:
-    """Return the fields that have a column and that Marketo still offers, the id first."""
+    """Return the fields that have a column and that Marketo still offers, the id first.
+
+    They stay as they are until the transaction ends. A field that is not yet kept as the settings say
+    waits for the next pull of the schema.
+    """
+    transaction.lock(SCHEMA_LOCK, shared=True)
+    policy = transaction.policy
     return [
-        LeadField(r.name, r.column_name, r.column_type, r.exportable)
+        LeadField(r.name, r.column_name, r.column_type, r.exportable, r.data_type, r.kept_as == "hashed")
         for r in transaction.rows("fields_mirrored")
+        if policy.kept_as(r.name) == r.kept_as and r.mark == (policy.mark if r.kept_as == "hashed" else None)
     ]
+
+
+def hold(transaction: Transaction, fields: Sequence[LeadField]) -> bool:
+    """Keep the columns as they are until the transaction ends; tell whether the fields are still what they were."""
+    return set(fields) <= set(mirrored_fields(transaction))
 
 
 def upsert_page(
@@ -58,7 +72,8 @@ def upsert_page(
     """
     if not records:
         return Written(0, 0)
-    return _upsert(transaction, _upsert_page(tuple(fields), touch=touch), page=document(records))
+    statement = _upsert_page(tuple(fields), touch=touch)
+    return _upsert(transaction, statement, page=page_document(transaction.policy, fields, records))
 
 
 def upsert_staged(
@@ -106,10 +121,19 @@ def apply_changes(
 
 def unseen_changes(transaction: Transaction, changes: Sequence[dict[str, Any]]) -> set[int]:
     """Return the leads of which the mirror does not show one of these changes (lead_id, name, value as text)."""
-    if not changes:
+    policy = transaction.policy
+    kept = [change for change in changes if not policy.hides(change["name"])]
+    if not kept:
         return set()
-    rows = transaction.rows("changes_unseen", changes=document(list(changes)))
-    return {int(row.lead_id) for row in rows}
+    if policy.hash:
+        types = {f.name: f.data_type for f in mirrored_fields(transaction)}
+        kept = [
+            change | {"value": policy.hashed(types.get(change["name"], ""), change["value"])}
+            if policy.kept_as(change["name"]) == "hashed"
+            else change
+            for change in kept
+        ]
+    return {int(row.lead_id) for row in transaction.rows("changes_unseen", changes=document(kept))}
 
 
 def unseen_leads(transaction: Transaction, ids: Sequence[int]) -> set[int]:
@@ -170,7 +194,10 @@ def compare_page(
     transaction: Transaction, fields: Sequence[LeadField], records: Sequence[dict[str, Any]]
 ) -> list[Difference]:
     """Compare leads as a page of the API holds them with their rows."""
-    return _differing(transaction, fields, typed(fields, _page(fields)), document(records)) if records else []
+    if not records:
+        return []
+    page = page_document(transaction.policy, fields, records)
+    return _differing(transaction, fields, typed(fields, page_source(fields)), page)
 
 
 def with_values(
@@ -265,7 +292,7 @@ def _upsert(
 @lru_cache(maxsize=64)
 def _upsert_page(fields: tuple[LeadField, ...], *, touch: bool) -> sql.SQL:
     """Return the statement for a page; made once for each choice of fields, since a page has but 300 rows."""
-    return _upsert_statement(fields, _page(fields), "true" if touch else "{differs}")
+    return _upsert_statement(fields, page_source(fields), "true" if touch else "{differs}")
 
 
 def _upsert_statement(
@@ -340,34 +367,3 @@ def _kept_unparsed(others: Sequence[LeadField], theirs: str) -> sql.Composed:
     return sql.SQL(
         "nullif((coalesce(l._unparsed, '{{}}') - {names}::text[]) || coalesce({theirs}, '{{}}'), '{{}}')"
     ).format(names=names_of(others), theirs=sql.Identifier(theirs, "_unparsed"))
-
-
-def _page(fields: Sequence[LeadField]) -> sql.Composable:
-    """Return a JSON page as a table of text."""
-    others = [field for field in fields if field.name != "id"]
-    columns = [
-        sql.SQL("e ->> {} AS {}").format(name_of(f), sql.Identifier(f"c{n}")) for n, f in enumerate(others)
-    ]
-    return sql.SQL("(SELECT {} FROM jsonb_array_elements(%(page)s::jsonb) e)").format(
-        sql.SQL(", ").join([sql.SQL("e ->> 'id' AS id"), *columns])
-    )
-
-
-def add_columns(transaction: Transaction, fields: Sequence[tuple[str, FieldFacts]]) -> None:
-    """Add a column for each field, with its comment."""
-    for name, facts in fields:
-        column, kind = sql.Identifier(name), column_type(facts.data_type)
-        default = " NOT NULL DEFAULT false" if kind == "boolean" else ""
-        transaction.composed(
-            sql.SQL("ALTER TABLE lead ADD COLUMN {} {}{}").format(column, sql.SQL(kind), sql.SQL(default))
-        )
-        comment_columns(transaction, [(name, facts)])
-
-
-def comment_columns(transaction: Transaction, fields: Sequence[tuple[str, FieldFacts]]) -> None:
-    """Say at each column what it is called in Marketo."""
-    for name, facts in fields:
-        text = f"{facts.display_name} (Marketo field {facts.name}, {facts.data_type})."
-        transaction.composed(
-            sql.SQL("COMMENT ON COLUMN lead.{} IS {}").format(sql.Identifier(name), sql.Literal(text))
-        )

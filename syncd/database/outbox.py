@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from syncd.core.locks import Lock
 from syncd.core.outbox import FINAL, Claim, ClaimedRow, Settlement, Shape
+from syncd.database import addresses
 from syncd.database.documents import document
 from syncd.database.engine import QUEUE_LOCK, REPLICA_CLASS
 
@@ -38,6 +39,8 @@ def claim(database: Database, *, replica: int, most: int, coalesce: bool = False
     """
     with database.begin() as transaction:
         transaction.lock(QUEUE_LOCK)
+        if not addresses.ready(transaction):
+            return None
         _tidy(transaction, most)
         for _ in range(50):
             candidates = _ids(transaction.rows("queue_candidates", most=most, bytes=CALL_BYTES))
@@ -74,6 +77,7 @@ def _tidy(transaction: Transaction, most: int) -> None:
     if transaction.scalar("queue_runs_short", most=most):
         fresh = _ids(transaction.rows("queue_sort", most=SORT_AT_ONCE))
         if fresh:
+            addresses.add_names(transaction, fresh)
             transaction.run("queue_release", ids=fresh)
     over = _ids(transaction.rows("queue_expire"))
     finish(transaction, over + [int(row.outbox_id) for row in closed if row.finished])
@@ -153,18 +157,20 @@ def orphans(database: Database) -> list[Claim]:
 def leads_by_email(database: Database, emails: Sequence[str]) -> dict[str, list[int]]:
     """Return the living leads of the mirror by their address in lower case."""
     found: dict[str, list[int]] = {}
+    kept = database.policy.addresses(emails)
     with database.begin() as transaction:
-        for row in transaction.rows("outbox_leads_by_email", emails=list(emails)):
-            found.setdefault(row.email, []).append(int(row.id))
+        for row in transaction.rows("outbox_leads_by_email", emails=list(kept)):
+            found.setdefault(kept[row.email], []).append(int(row.id))
     return found
 
 
 def buried_by_email(database: Database, emails: Sequence[str]) -> dict[str, list[tuple[datetime, int]]]:
     """Return the deleted leads of the mirror by their last address in lower case, with the moment of their end."""
     found: dict[str, list[tuple[datetime, int]]] = {}
+    kept = database.policy.addresses(emails)
     with database.begin() as transaction:
-        for row in transaction.rows("outbox_leads_buried_by_email", emails=list(emails)):
-            found.setdefault(row.email, []).append((row.deleted_at, int(row.id)))
+        for row in transaction.rows("outbox_leads_buried_by_email", emails=list(kept)):
+            found.setdefault(kept[row.email], []).append((row.deleted_at, int(row.id)))
     return found
 
 

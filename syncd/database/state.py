@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from syncd.database.documents import document
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
 
-    from syncd.core.fields import FieldFacts
     from syncd.database.engine import Database, Transaction
 
 AssetTable = Literal[
@@ -186,10 +185,10 @@ def window_guess(database: Database, window: int) -> int | None:
         return None if guess is None else int(guess)
 
 
-def window_created(database: Database, window: int, export_id: str) -> None:
-    """Note the export job of a window."""
+def window_created(database: Database, window: int, export_id: str, fields: Sequence[str]) -> None:
+    """Note the export job of a window, and for which fields it was made."""
     with database.begin() as transaction:
-        transaction.run("window_created", id=window, export_id=export_id)
+        transaction.run("window_created", id=window, export_id=export_id, fields=list(fields))
 
 
 def window_queued(database: Database, window: int, exported_at: datetime) -> None:
@@ -216,25 +215,9 @@ def put_assets(transaction: Transaction, table: AssetTable, items: Sequence[dict
     return transaction.run(f"{table}_put", items=document(list(items)))
 
 
-def known_fields(transaction: Transaction) -> dict[str, str]:
-    """Return the column of every field that was ever seen, by API name."""
-    return {r.name: r.column_name for r in transaction.rows("fields_known")}
-
-
 def lead_columns(transaction: Transaction) -> set[str]:
     """Return the columns of the table of leads."""
     return {r.name for r in transaction.rows("field_columns")}
-
-
-def put_fields(transaction: Transaction, facts: Sequence[FieldFacts], columns: dict[str, str]) -> int:
-    """Write what Marketo says of its fields; return how many differed."""
-    rows = [asdict(f) | {"column_name": columns[f.name]} for f in facts]
-    return transaction.run("field_put", fields=document(rows))
-
-
-def fields_gone(transaction: Transaction, names: Sequence[str]) -> list[str]:
-    """Note which fields are no longer among ``names``; return them."""
-    return [str(r.name) for r in transaction.rows("field_gone", names=list(names))]
 
 
 def pause(database: Database, what: Literal["calls", "export"], until: datetime, reason: str) -> None:

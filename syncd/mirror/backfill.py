@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from syncd import log
 from syncd.core.budget import OWN_BUDGET
 from syncd.core.codes import EXPORT_QUOTA, next_reset
-from syncd.database import bulk, leads, staging, state, walks
+from syncd.database import bulk, leads, refill, staging, state, walks
 from syncd.errors import QuotaExhausted, Refused, Retryable, WorkFailed
 from syncd.mirror import changes, extract, newleads
 from syncd.mirror.runs import recorded
@@ -61,12 +61,7 @@ def _by_windows(feeds: Feeds, counts: Counter[str], *, full: bool) -> None:
     if full or not state.windows(feeds.database):
         changes.start(feeds)
         _plan(feeds, client)
-    with feeds.database.begin() as transaction:
-        mirrored = leads.mirrored_fields(transaction)
-    fields = [f for f in mirrored if f.exportable]
-    if not fields:
-        raise WorkFailed("the field schema is not known yet; run `syncd pull schema` first")
-    backfill = _Backfill(feeds, client, fields, counts, read_too=len(fields) < len(mirrored))
+    backfill = _Backfill(feeds, client, counts)
     try:
         try:
             backfill.run()
@@ -88,14 +83,10 @@ def _plan(feeds: Feeds, client: Client) -> None:
 
 
 class _Backfill:
-    def __init__(
-        self, feeds: Feeds, client: Client, fields: list[LeadField], counts: Counter[str], *, read_too: bool
-    ) -> None:
+    def __init__(self, feeds: Feeds, client: Client, counts: Counter[str]) -> None:
         self.feeds = feeds
         self.client = client
-        self.fields = fields
         self.counts = counts
-        self.read_too = read_too
         self.failures = 0
         self.quota: QuotaExhausted | None = None
         self.starts_again = 0.0
@@ -161,10 +152,14 @@ class _Backfill:
                     endpoint="bulk extract",
                     until=next_reset(self.feeds.clock.now()),
                 )
-        names = [f.name for f in self.fields]
+        with self.feeds.database.begin() as transaction:
+            fields = _wanted(leads.mirrored_fields(transaction), window)
+        if not fields:
+            raise WorkFailed("the field schema is not known yet; run `syncd pull schema` first")
+        names = [f.name for f in fields]
         create = extract.create if window.filter == "createdAt" else extract.create_changed
         export = create(self.client, names, (window.starts_at, window.ends_at))
-        state.window_created(self.feeds.database, window.id, export.id)
+        state.window_created(self.feeds.database, window.id, export.id, names)
         self._enqueue(window, export.id)
         return False
 
@@ -194,23 +189,36 @@ class _Backfill:
     def _load(self, window: Any, export: Export) -> bool:
         table = f"staging_backfill_{window.id}"
         database = self.feeds.database
+        with database.begin() as transaction:
+            mirrored = leads.mirrored_fields(transaction)
+        fields = [f for f in mirrored if f.name in window.job_fields]
+        if fields != _wanted(mirrored, window):
+            # Fields or settings changed since the job was made.
+            state.window_again(database, window.id)
+            return True
         try:
             file = extract.load(
-                self.client, database, self.feeds.clock, export, table, self.fields, come_back=True
+                self.client, database, self.feeds.clock, export, table, fields, come_back=True
             )
         except extract.FileLateError:
             return False
         pages = staging.pages(database, table)
-        written = bulk.upsert(database, self.fields, table, exported_at=window.exported_at)
+        if window.only_fields is not None:
+            with database.begin() as transaction:
+                self.counts["marked"] += refill.only_living(transaction, table)
+        written = bulk.upsert(database, fields, table, exported_at=window.exported_at)
         if staging.pages(database, table) != pages:
             raise WorkFailed("the server lost the staging table while it was read; it is loaded again")
         with database.begin() as transaction:
-            if self.read_too:
+            if not leads.hold(transaction, fields):
+                raise WorkFailed("fields changed while the file was loaded; it will be exported again")
+            if window.only_fields is None and any(not f.exportable for f in mirrored):
                 # Formula fields are in no export: the fetcher gets them.
                 self.counts["marked"] += leads.mark_staged_dirty(transaction, table, "formula")
             transaction.run(
                 "window_done",
                 id=window.id,
+                export_id=window.export_id,
                 rows=file.rows,
                 bytes=file.bytes,
                 checksum=file.checksum,
@@ -231,3 +239,9 @@ class _Backfill:
                 f"the backfill gave up after {self.failures} failed exports; the last: {problem}"
             )
         log.get("mirror").warning("a window will be exported again", window=window.id, error=str(problem))
+
+
+def _wanted(mirrored: list[LeadField], window: Any) -> list[LeadField]:
+    """Return the fields that a window's export must have: all that can be exported, or those to be filled."""
+    only = window.only_fields
+    return [f for f in mirrored if f.exportable and (only is None or f.name == "id" or f.name in only)]

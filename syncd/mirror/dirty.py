@@ -54,6 +54,8 @@ def _fetch(feeds: Feeds, lane: Lane, ids: Sequence[int], marks: Sequence[int], c
         fields = leads.mirrored_fields(transaction)
     records = feeds.client.on(lane).leads("id", ids, [f.name for f in fields])
     with feeds.database.begin() as transaction:
+        if not leads.hold(transaction, fields):
+            return  # the fields changed meanwhile: the same leads come again
         ours = state.clear_dirty(transaction, ids, marks)
         page = [record for record in records if record["id"] in ours]
         campaigns.enter(transaction, sorted(record["id"] for record in page))

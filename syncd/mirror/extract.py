@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from syncd import log
 from syncd.core.backoff import full_jitter
-from syncd.core.csv import RecordCutter
-from syncd.database import staging
+from syncd.core.csv import RecordCutter, ValueReplacer
+from syncd.database import intake, staging
 from syncd.errors import AuthenticationFailed, Refused, Retryable, WorkFailed
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from syncd.clock import Clock
     from syncd.core.fields import LeadField
+    from syncd.core.policy import FieldPolicy
     from syncd.database.engine import Database
     from syncd.errors import MarketoError
     from syncd.marketo.client import Client
@@ -162,7 +164,7 @@ def load(
     number of records differ from what Marketo says, Retryable where the file can't be had.
     """
     staging.create(database, table, len(fields) - 1)
-    cutter, digest, received = RecordCutter(), hashlib.sha256(), 0
+    cutter, digest, received = _cutter(database.policy, fields), hashlib.sha256(), 0
     attempt = 0
     with staging.Copier(database, table) as copier:
         while True:
@@ -174,6 +176,7 @@ def load(
                         digest.update(chunk)
                         if records := cutter.feed(chunk):
                             copier.put(records)
+                            _tell_mended(cutter, export)
                 if export.size is None or received >= export.size or received == before:
                     break
             except (Retryable, Refused) as problem:
@@ -223,11 +226,13 @@ def _proven(
     return File(rows, received, f"sha256:{digest}")
 
 
+def _cutter(policy: FieldPolicy, fields: Sequence[LeadField]) -> RecordCutter:
+    """Return a cutter that lets no value through of which only a hash may be kept."""
+    hashed = {f.name: partial(policy.hashed, f.data_type) for f in fields if f.hashed}
+    return RecordCutter(replacer=ValueReplacer([f.name for f in fields], hashed) if hashed else None)
+
+
 def _tell_mended(cutter: RecordCutter, export: Export) -> None:
-    if cutter.nul_characters or cutter.broken_pieces:
-        log.get("mirror").warning(
-            "characters that PostgreSQL cannot hold were taken out of a bulk file",
-            export=export.id,
-            nul_characters=cutter.nul_characters,
-            pieces_with_broken_utf8=cutter.broken_pieces,
-        )
+    if cutter.mended:
+        intake.tell_mended(cutter.mended, f"export {export.id}")
+        cutter.mended.clear()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from syncd.database import migrate
-from syncd.errors import Retryable, SyncdError
+from syncd.errors import ConfigError, Retryable, SyncdError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +37,26 @@ def database(database: Database) -> Iterator[Line]:
     if line.ok:
         yield _tried("migrations", lambda: _migrations(database))
         yield _tried("outbox", lambda: _outbox(database))
+        yield from fields(database)
+
+
+def fields(database: Database) -> Iterator[Line]:
+    """Check that the settings of fields name fields that there are, and that the mirror follows them."""
+    yield _tried("fields", lambda: _fields(database))
+
+
+def _fields(database: Database) -> str:
+    policy = database.policy
+    with database.begin() as transaction:
+        rows = transaction.rows("fields_outdated")
+    kept = Counter(policy.kept_as(r.name) for r in rows)
+    if strange := policy.unmatched([r.name for r in rows]) if rows else []:
+        raise ConfigError(f"no field of Marketo has the name {strange[0]}; mend or remove it under [fields]")
+    waiting = sum(r.kept_as != policy.kept_as(r.name) for r in rows)
+    told = f"{kept['plain']} plain, {kept['hashed']} hashed, {kept['excluded']} left out"
+    if not rows:
+        return "the field schema was not pulled yet"
+    return f"{told}; {waiting} change with the next pull of the schema" if waiting else told
 
 
 def _migrations(database: Database) -> str:

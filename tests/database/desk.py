@@ -7,12 +7,11 @@ from typing import Any
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from syncd.core.fields import FieldFacts, column_name
+from syncd.core import evolution
+from syncd.core.fields import FieldFacts
 from syncd.core.outbox import Claim, Settlement, Verdict
-from syncd.database import leads, outbox, state
+from syncd.database import columns, leads, outbox, state
 from syncd.database.engine import QUEUE_LOCK, Database
-
-BASE = {"id": "id", "email": "email", "createdAt": "created_at", "updatedAt": "updated_at"}
 
 STANDARD = (
     FieldFacts("id", "Id", "integer", read_only=True, updateable=False, searchable=True),
@@ -43,14 +42,12 @@ class Desk:
         ((found,),) = self.run(statement, *values)
         return found
 
-    def fields(self, facts: Sequence[FieldFacts] = STANDARD) -> None:
-        """Let Marketo have these fields."""
-        columns = dict(BASE)
-        for fact in facts:
-            columns.setdefault(fact.name, column_name(fact.name, columns.values()))
+    def fields(self, facts: Sequence[FieldFacts] = STANDARD, *, room: int = 1_000) -> tuple[int, list[str]]:
+        """Let Marketo have these fields; return how many differ from before, and which are gone."""
         with self.database.begin() as transaction:
-            leads.add_columns(transaction, [(columns[f.name], f) for f in facts if f.name not in BASE])
-            state.put_fields(transaction, facts, {f.name: columns[f.name] for f in facts})
+            known, there = columns.known(transaction), state.lead_columns(transaction)
+            steps = evolution.plan(facts, known, transaction.policy, there, room)
+            return columns.note(transaction, columns.carry_out(transaction, steps), ())
 
     def page(self, records: Sequence[dict[str, Any]], *names: str, touch: bool = False) -> leads.Written:
         """Write a page of leads as the fetcher does; names: the fields that were asked for, all of them if none."""

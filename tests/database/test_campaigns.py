@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from syncd.core.fields import FieldFacts
-from syncd.database import campaigns, leads, memberships, state
+from syncd.database import campaigns, columns, leads, memberships, state
 from syncd.database.queries import query
 from tests.database.desk import Desk
 
@@ -144,7 +144,7 @@ def test_views_outlive_columns_that_come_and_go(desk: Desk) -> None:
     desk.run("INSERT INTO lead (id, first_name) VALUES (1, 'Ada')")
     desk.run("INSERT INTO lead (id, first_name, _deleted_at, _merged_into_id) VALUES (2, 'Old', now(), 1)")
     with desk.database.begin() as transaction:
-        leads.add_columns(transaction, [("shoe_size", FieldFacts("shoeSize", "Shoe Size", "integer"))])
+        columns.add_columns(transaction, [("shoe_size", FieldFacts("shoeSize", "Shoe Size", "integer"))])
     desk.run("UPDATE lead SET shoe_size = 38 WHERE id = 1")
     resolved = "SELECT surviving_id, is_living, (survivor).shoe_size FROM lead_resolved WHERE lead_id = 2"
     assert desk.run(resolved) == [(1, True, 38)]

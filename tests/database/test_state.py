@@ -92,13 +92,15 @@ def test_windows_go_from_planned_to_done_newest_first(desk):
     assert [(w.starts_at, w.ends_at) for w in windows] == list(reversed(spans(3)))
     newest = windows[0].id
     moment = state.now(desk.database)
-    state.window_created(desk.database, newest, "export-1")
+    state.window_created(desk.database, newest, "export-1", ["id"])
     state.window_queued(desk.database, newest, moment)
     window = state.windows(desk.database)[0]
     assert (window.state, window.export_id, window.exported_at) == ("queued", "export-1", moment)
     with desk.database.begin() as transaction:
         assert transaction.scalar("windows_loading") is True
-        transaction.run("window_done", id=newest, rows=5, bytes=100, checksum="sha256:x", unparsed=1)
+        proof = {"rows": 5, "bytes": 100, "checksum": "sha256:x", "unparsed": 1}
+        assert transaction.run("window_done", id=newest, export_id="export-0", **proof) == 0
+        assert transaction.run("window_done", id=newest, export_id="export-1", **proof) == 1
         assert transaction.scalar("windows_loading") is False
     assert state.windows(desk.database)[0].state == "done"
 
@@ -106,7 +108,7 @@ def test_windows_go_from_planned_to_done_newest_first(desk):
 def test_a_window_whose_job_came_to_nothing_is_planned_again(desk):
     state.plan_windows(desk.database, spans(1), anew=False)
     (window,) = state.windows(desk.database)
-    state.window_created(desk.database, window.id, "export-1")
+    state.window_created(desk.database, window.id, "export-1", ["id"])
     state.window_again(desk.database, window.id)
     (window,) = state.windows(desk.database)
     assert (window.state, window.export_id, window.exported_at) == ("planned", None, None)
@@ -186,38 +188,29 @@ def test_assets_become_what_marketo_lists_and_only_what_differs_is_written(desk,
 # --- fields ---------------------------------------------------------------------------------------
 
 
-def put_fields(desk: Desk, *facts: FieldFacts) -> tuple[int, list[str]]:
-    with desk.database.begin() as transaction:
-        known = state.known_fields(transaction)
-        columns = {fact.name: known.get(fact.name, fact.name.lower()) for fact in facts}
-        return state.put_fields(transaction, facts, columns), state.fields_gone(
-            transaction, [f.name for f in facts]
-        )
-
-
 def test_fields_are_written_where_they_differ_and_noted_where_they_are_gone(desk):
     desk.fields()
-    assert put_fields(desk, *STANDARD) == (0, [])
+    assert desk.fields() == (0, [])
     renamed = FieldFacts("leadScore", "Score of the Lead", "score")
     others = [f for f in STANDARD if f.name not in {"leadScore", "firstName"}]
-    assert put_fields(desk, *others, renamed) == (1, ["firstName"])
+    assert desk.fields([*others, renamed]) == (1, ["firstName"])
     assert desk.value("SELECT display_name FROM lead_field WHERE name = 'leadScore'") == "Score of the Lead"
     assert desk.value("SELECT column_name FROM lead_field WHERE name = 'leadScore'") == "lead_score"
-    assert put_fields(desk, *others, renamed) == (0, [])
+    assert desk.fields([*others, renamed]) == (0, [])
 
 
 def test_a_field_that_comes_back_has_its_old_column_with_its_values(desk):
     desk.fields()
     desk.page([{"id": 1, "firstName": "A"}])
-    put_fields(desk, *(f for f in STANDARD if f.name != "firstName"))
+    desk.fields([f for f in STANDARD if f.name != "firstName"])
     with desk.database.begin() as transaction:
         assert "first_name" in state.lead_columns(transaction)
-    assert put_fields(desk, *STANDARD) == (1, [])
+    assert desk.fields() == (1, [])
     assert desk.lead(1)["first_name"] == "A"
 
 
 def test_a_field_that_is_gone_is_no_longer_mirrored_or_compared(desk):
     desk.fields()
-    put_fields(desk, *(f for f in STANDARD if f.name != "firstName"))
+    desk.fields([f for f in STANDARD if f.name != "firstName"])
     desk.page([{"id": 1, "firstName": "A", "leadScore": 5}])
     assert (desk.lead(1)["first_name"], desk.lead(1)["lead_score"]) == (None, 5)

@@ -2,6 +2,10 @@
 -- Wait for one of the subscription's locks until the transaction ends.
 SELECT pg_advisory_xact_lock(:kind, :which);
 
+-- name: share_lock
+-- Wait until nobody holds one of the subscription's locks alone, and keep it open for others like us.
+SELECT pg_advisory_xact_lock_shared(:kind, :which);
+
 -- name: server_version
 -- The server's version as a number such as 180006.
 SELECT current_setting('server_version_num');

@@ -1,46 +1,3 @@
--- name: fields_mirrored
--- The fields that have a column and that Marketo still offers, the id first.
-SELECT f.name, f.column_name, replace(format_type(a.atttypid, NULL), 'timestamp with time zone', 'timestamptz') AS column_type,
-    f.data_type <> 'formula' AS exportable
-FROM lead_field f
-JOIN pg_attribute a ON a.attrelid = to_regclass('lead') AND a.attname = f.column_name AND NOT a.attisdropped
-WHERE f._removed_at IS NULL
-ORDER BY f.name <> 'id', f.name;
-
--- name: fields_known
--- All fields that were ever seen.
-SELECT * FROM lead_field ORDER BY name;
-
--- name: field_columns
--- The columns of the table of leads.
-SELECT a.attname AS name FROM pg_attribute a
-WHERE a.attrelid = to_regclass('lead') AND a.attnum > 0 AND NOT a.attisdropped;
-
--- name: field_put
--- Write what Marketo says of its fields; only what differs.
-INSERT INTO lead_field AS f (name, column_name, display_name, data_type, description, length, marketo_id, read_only, updateable,
-    searchable, hidden, sensitive, custom, crm_managed, api_created, html_encoded_in_email)
-SELECT name, column_name, display_name, data_type, description, length, marketo_id, read_only, updateable,
-    searchable, hidden, sensitive, custom, crm_managed, api_created, html_encoded_in_email
-FROM jsonb_to_recordset(CAST(:fields AS jsonb)) AS t (name text, column_name text, display_name text, data_type text, description text,
-    length integer, marketo_id bigint, read_only boolean, updateable boolean, searchable boolean, hidden boolean, sensitive boolean,
-    custom boolean, crm_managed boolean, api_created boolean, html_encoded_in_email boolean)
-ON CONFLICT (name) DO UPDATE SET
-    display_name = EXCLUDED.display_name, data_type = EXCLUDED.data_type, description = EXCLUDED.description,
-    length = EXCLUDED.length, marketo_id = EXCLUDED.marketo_id, read_only = EXCLUDED.read_only, updateable = EXCLUDED.updateable,
-    searchable = EXCLUDED.searchable, hidden = EXCLUDED.hidden, sensitive = EXCLUDED.sensitive, custom = EXCLUDED.custom,
-    crm_managed = EXCLUDED.crm_managed, api_created = EXCLUDED.api_created,
-    html_encoded_in_email = EXCLUDED.html_encoded_in_email, _removed_at = NULL
-WHERE (f.display_name, f.data_type, f.description, f.length, f.marketo_id, f.read_only, f.updateable, f.searchable, f.hidden,
-        f.sensitive, f.custom, f.crm_managed, f.api_created, f.html_encoded_in_email, f._removed_at)
-    IS DISTINCT FROM (EXCLUDED.display_name, EXCLUDED.data_type, EXCLUDED.description, EXCLUDED.length, EXCLUDED.marketo_id,
-        EXCLUDED.read_only, EXCLUDED.updateable, EXCLUDED.searchable, EXCLUDED.hidden, EXCLUDED.sensitive, EXCLUDED.custom,
-        EXCLUDED.crm_managed, EXCLUDED.api_created, EXCLUDED.html_encoded_in_email, NULL::timestamptz);
-
--- name: field_gone
--- Fields that Marketo no longer offers; their columns stay.
-UPDATE lead_field SET _removed_at = now() WHERE _removed_at IS NULL AND NOT name = ANY(:names) RETURNING name;
-
 -- name: lead_retire
 -- Retire leads and keep their rows; a lead that was never mirrored gets one, so that no older file brings it back.
 INSERT INTO lead AS l (id, _deleted_at, _merged_into_id)
@@ -112,13 +69,6 @@ SELECT :filter, starts_at, ends_at FROM jsonb_to_recordset(CAST(:windows AS json
 ORDER BY starts_at DESC
 ON CONFLICT DO NOTHING;
 
--- name: windows_all_again
--- There are new fields: every window is loaded again.
-WITH walked AS (
-    UPDATE walk SET state = 'running', token = NULL, seen = 0, changed_at = now() WHERE purpose = 'backfill' AND state = 'done'
-)
-UPDATE backfill_window SET state = 'planned', export_id = NULL, exported_at = NULL, finished_at = NULL;
-
 -- name: windows_loading
 -- Whether a bulk file is under way, which must not overwrite what is read meanwhile.
 SELECT EXISTS (SELECT FROM backfill_window WHERE state IN ('created', 'queued'));
@@ -149,25 +99,26 @@ SELECT * FROM backfill_window ORDER BY starts_at DESC;
 
 -- name: window_created
 -- A job exists for the window.
-UPDATE backfill_window SET state = 'created', export_id = :export_id WHERE id = :id;
+UPDATE backfill_window SET state = 'created', export_id = :export_id, job_fields = :fields WHERE id = :id AND state = 'planned';
 
 -- name: window_queued
 -- The job of the window was started; the moment before it is kept.
-UPDATE backfill_window SET state = 'queued', exported_at = :exported_at WHERE id = :id;
+UPDATE backfill_window SET state = 'queued', exported_at = :exported_at WHERE id = :id AND state = 'created';
 
 -- name: window_again
 -- The job of the window came to nothing.
-UPDATE backfill_window SET state = 'planned', export_id = NULL, exported_at = NULL WHERE id = :id;
+UPDATE backfill_window SET state = 'planned', export_id = NULL, exported_at = NULL, job_fields = NULL WHERE id = :id;
 
 -- name: window_split
 -- A window is halved: its older half stays, its newer half is another window.
 WITH w AS (
-    SELECT id, filter, ends_at, date_trunc('second', starts_at + (ends_at - starts_at) / 2) AS middle FROM backfill_window WHERE id = :id
+    SELECT id, filter, ends_at, only_fields, date_trunc('second', starts_at + (ends_at - starts_at) / 2) AS middle FROM backfill_window WHERE id = :id
 ), older AS (
-    UPDATE backfill_window b SET ends_at = w.middle, state = 'planned', export_id = NULL, exported_at = NULL, rows = NULL, bytes = NULL
+    UPDATE backfill_window b SET ends_at = w.middle, state = 'planned', export_id = NULL, exported_at = NULL, rows = NULL, bytes = NULL,
+        job_fields = NULL
     FROM w WHERE b.id = w.id
 )
-INSERT INTO backfill_window (filter, starts_at, ends_at) SELECT filter, middle + interval '1 second', ends_at FROM w;
+INSERT INTO backfill_window (filter, starts_at, ends_at, only_fields) SELECT filter, middle + interval '1 second', ends_at, only_fields FROM w;
 
 -- name: window_guess
 -- How many bytes the file of a window will have, going by itself before, or by the windows nearest to it; NULL where nothing is known.
@@ -175,13 +126,17 @@ SELECT coalesce(w.bytes, (SELECT sum(n.bytes) / sum(n.seconds) FROM (
         SELECT d.bytes, extract(epoch FROM d.ends_at - d.starts_at) + 1 AS seconds FROM backfill_window d
         WHERE d.state = 'done' AND d.filter = w.filter AND d.bytes IS NOT NULL ORDER BY abs(extract(epoch FROM d.starts_at - w.starts_at)) LIMIT 3) AS n)
     * (extract(epoch FROM w.ends_at - w.starts_at) + 1))::bigint
-FROM backfill_window w WHERE w.id = :id;
+FROM backfill_window w WHERE w.id = :id AND w.only_fields IS NULL;
 
 -- name: window_done
--- The window's leads are in the mirror.
+-- The window's leads are in the mirror, unless its fields changed meanwhile. Proofs of a whole load outlast one of some fields.
 UPDATE backfill_window
-SET state = 'done', rows = :rows, bytes = :bytes, checksum = :checksum, unparsed = :unparsed, finished_at = now()
-WHERE id = :id;
+SET state = 'done', rows = CASE WHEN only_fields IS NULL OR rows IS NULL THEN :rows ELSE rows END,
+    bytes = CASE WHEN only_fields IS NULL OR bytes IS NULL THEN :bytes ELSE bytes END,
+    checksum = CASE WHEN only_fields IS NULL OR checksum IS NULL THEN :checksum ELSE checksum END,
+    unparsed = CASE WHEN only_fields IS NULL OR unparsed IS NULL THEN :unparsed ELSE unparsed END,
+    finished_at = now(), only_fields = NULL, job_fields = NULL
+WHERE id = :id AND state = 'queued' AND export_id = :export_id;
 
 -- name: database_now
 -- The server's present moment.

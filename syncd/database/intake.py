@@ -1,0 +1,65 @@
+"""A page of leads on its way into PostgreSQL: hashed where the settings say so, mended where it has to be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from syncd import log, metrics
+from syncd.core.csv import Mended
+from syncd.database.casting import name_of
+from syncd.database.documents import document
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from syncd.core.fields import LeadField
+    from syncd.core.policy import FieldPolicy
+
+NAMED = 20
+
+
+def page_document(policy: FieldPolicy, fields: Sequence[LeadField], records: Sequence[dict[str, Any]]) -> str:
+    """Return a page as JSON that PostgreSQL takes, with hashes where only they may be kept."""
+    _tell_nul(fields, records)
+    if hashed := [f for f in fields if f.hashed]:
+        records = [
+            record | {f.name: policy.hashed(f.data_type, record.get(f.name)) for f in hashed}
+            for record in records
+        ]
+    return document(records)
+
+
+def page_source(fields: Sequence[LeadField]) -> sql.Composable:
+    """Return a JSON page, the parameter ``page``, as a table of text."""
+    others = [field for field in fields if field.name != "id"]
+    columns = [
+        sql.SQL("e ->> {} AS {}").format(name_of(f), sql.Identifier(f"c{n}")) for n, f in enumerate(others)
+    ]
+    return sql.SQL("(SELECT {} FROM jsonb_array_elements(%(page)s::jsonb) e)").format(
+        sql.SQL(", ").join([sql.SQL("e ->> 'id' AS id"), *columns])
+    )
+
+
+def tell_mended(mended: Sequence[Mended], where: str) -> None:
+    """Name the leads and fields of which characters were taken out that PostgreSQL can't hold."""
+    metrics.MENDED.inc(len(mended))
+    log.get("database").warning(
+        "values have characters that PostgreSQL can't hold; they were taken out",
+        where=where,
+        values=len(mended),
+        some=[{"lead": m.lead, "field": m.field, "what": m.what} for m in mended[:NAMED]],
+    )
+
+
+def _tell_nul(fields: Sequence[LeadField], records: Sequence[dict[str, Any]]) -> None:
+    names = [f.name for f in fields]
+    mended = [
+        Mended(str(record.get("id")), name, "nul")
+        for record in records
+        for name in names
+        if isinstance(value := record.get(name), str) and "\0" in value
+    ]
+    if mended:
+        tell_mended(mended, "a page of leads")
