@@ -34,7 +34,7 @@ SET state = 'blocked',
     expires_at = f.expires_at
 FROM fresh f
 WHERE q.outbox_id = f.outbox_id
-RETURNING q.outbox_id;
+RETURNING q.outbox_id, coalesce(q.expires_at <= statement_timestamp(), false) AS over;
 
 -- name: queue_release
 -- Let those of the rows go that no earlier unfinished row holds back.
@@ -61,9 +61,17 @@ WHERE q.outbox_id = h.outbox_id AND q.state = 'blocked'
     SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.outbox_id < mine.outbox_id
     WHERE mine.outbox_id = q.outbox_id);
 
--- name: queue_runs_short
--- Whether fewer rows are ready than a call can carry.
-SELECT count(*) < :most FROM (SELECT FROM outbox_queue WHERE state = 'ready' ORDER BY outbox_id LIMIT :most) AS few;
+-- name: queue_look
+-- What a claim must see to first: rows that are due, over or new, and whether the shape that is next could fill a call; one look at the head of each index.
+SELECT
+    coalesce((SELECT min(due_at) <= statement_timestamp() FROM outbox_queue WHERE state IN ('waiting', 'closing')), false) AS due,
+    coalesce((SELECT min(expires_at) <= statement_timestamp() FROM outbox_queue
+        WHERE expires_at IS NOT NULL AND state NOT IN ('sending', 'closing')), false) AS over,
+    (SELECT true FROM outbox_queue WHERE state = 'new' ORDER BY outbox_id LIMIT 1) IS NOT NULL AS fresh,
+    (SELECT count(*) < :most FROM (
+        SELECT FROM outbox_queue WHERE state = 'ready'
+          AND shape = (SELECT f.shape FROM outbox_queue f WHERE f.state = 'ready' ORDER BY f.outbox_id LIMIT 1)
+        ORDER BY outbox_id LIMIT :most) AS few) AS short;
 
 -- name: queue_wake
 -- Rows whose waiting time is over. (An index can be asked for what is stable within a statement alone.)
@@ -114,17 +122,27 @@ WHERE k.outbox_id = ANY(:ids) AND l.email <> ''
 ON CONFLICT DO NOTHING;
 
 -- name: queue_claim
--- Claim those of the candidates whose keys nobody holds: no earlier unfinished row, no row being sent.
-UPDATE outbox_queue q
-SET state = 'sending', claim = :claim, replica = :replica, claimed_at = clock_timestamp()
-WHERE q.outbox_id = ANY(:ids) AND q.state = 'ready'
-  AND NOT EXISTS (
-    SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.outbox_id < mine.outbox_id
-    WHERE mine.outbox_id = q.outbox_id)
-  AND NOT EXISTS (
-    SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.busy AND other.outbox_id <> mine.outbox_id
-    WHERE mine.outbox_id = q.outbox_id)
-RETURNING q.outbox_id;
+-- Claim those of the candidates whose keys nobody holds (no earlier unfinished row, no row being sent), and close their keys.
+WITH number AS MATERIALIZED (
+    SELECT nextval('outbox_claim') AS claim
+), won AS (
+    UPDATE outbox_queue q
+    SET state = 'sending', claim = (SELECT claim FROM number), replica = :replica, claimed_at = clock_timestamp()
+    WHERE q.outbox_id = ANY(:ids) AND q.state = 'ready'
+      AND NOT EXISTS (
+        SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.outbox_id < mine.outbox_id
+        WHERE mine.outbox_id = q.outbox_id)
+      AND NOT EXISTS (
+        SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.busy AND other.outbox_id <> mine.outbox_id
+        WHERE mine.outbox_id = q.outbox_id)
+    RETURNING q.outbox_id, q.claim
+), closed AS (
+    UPDATE outbox_key k SET busy = true FROM won w WHERE k.outbox_id = w.outbox_id
+)
+SELECT w.outbox_id, w.claim, EXISTS (
+    SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.outbox_id > mine.outbox_id
+    WHERE mine.outbox_id = w.outbox_id) AS followed
+FROM won w;
 
 -- name: queue_followers
 -- Rows that can share a record with rows that were just claimed: right behind them on each of their keys, of their run, due, and without a key of their own.
@@ -155,16 +173,16 @@ WITH heads AS (
 SELECT head, outbox_id FROM unbroken WHERE total <= :bytes AND place <= :most ORDER BY outbox_id;
 
 -- name: queue_join
--- Claim rows that share a record with one that was just claimed.
-UPDATE outbox_queue SET state = 'sending', claim = :claim, replica = :replica, claimed_at = clock_timestamp() WHERE outbox_id = ANY(:ids);
+-- Claim rows that share a record with one that was just claimed, and close their keys.
+WITH joined AS (
+    UPDATE outbox_queue SET state = 'sending', claim = :claim, replica = :replica, claimed_at = clock_timestamp()
+    WHERE outbox_id = ANY(:ids) RETURNING outbox_id
+)
+UPDATE outbox_key k SET busy = true FROM joined j WHERE k.outbox_id = j.outbox_id;
 
 -- name: queue_demote
 -- Candidates that turned out to be held back.
 UPDATE outbox_queue SET state = 'blocked' WHERE outbox_id = ANY(:ids) AND state = 'ready';
-
--- name: queue_busy
--- Close the keys of rows that are about to be sent.
-UPDATE outbox_key SET busy = true WHERE outbox_id = ANY(:ids);
 
 -- name: outbox_sending
 -- Mark the claimed rows and return what the call needs.
@@ -177,10 +195,6 @@ RETURNING o.id, o.operation, outbox_lookup(o.lookup_field, o.payload) AS lookup,
     o.attempts, q.unknown, o.on_unknown_outcome, o.if_matches, o.if_unchanged_since, 0.0 AS age, o.first_sent_at,
     CASE WHEN o.attempts > 1 THEN (SELECT count(*) FROM outbox_attempt a WHERE a.outbox_id = o.id AND a.outcome = 'retry') ELSE 0 END
         AS turned_away;
-
--- name: next_claim
--- Number of the next claim.
-SELECT nextval('outbox_claim');
 
 -- name: outbox_leads_by_email
 -- Which living leads of the mirror bear these addresses.
@@ -257,8 +271,13 @@ RETURNING o.id;
 SELECT DISTINCT key FROM outbox_key WHERE outbox_id = ANY(:ids);
 
 -- name: queue_finish
--- Forget rows that are done; their keys go with them.
-DELETE FROM outbox_queue WHERE outbox_id = ANY(:ids);
+-- Forget rows that are done, and their keys with them; return those of the keys that other rows wait for.
+WITH gone AS (
+    DELETE FROM outbox_queue WHERE outbox_id = ANY(:ids)
+), freed AS (
+    SELECT DISTINCT key FROM outbox_key WHERE outbox_id = ANY(:ids)
+)
+SELECT f.key FROM freed f WHERE EXISTS (SELECT FROM outbox_key o WHERE o.key = f.key AND o.outbox_id <> ALL(:ids));
 
 -- name: queue_again
 -- Take note of when rows will be sent again, and that nobody is sending them.
