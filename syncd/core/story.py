@@ -108,7 +108,11 @@ def _sides(story: dict[str, Any]) -> list[str]:
 
 def _stands(row: dict[str, Any], story: dict[str, Any]) -> list[str]:
     lines = []
-    if row["status"] == "sending":
+    if row["status"] == "sending" and row["import_batch"]:
+        lines.append(
+            f"It is in bulk import {row['import_batch']}: Marketo works at it when it can, mostly within minutes."
+        )
+    elif row["status"] == "sending":
         lines.append("A call that carries it is under way.")
     lines += [
         f"It waits for row {blocker['outbox_id']} ({blocker['status']}), which touches the same lead."

@@ -49,17 +49,19 @@ def claim(database: Database, *, replica: int, most: int, coalesce: bool = False
             if len(won) < len(candidates):
                 transaction.run("queue_demote", ids=candidates)
             if won:
-                behind = _join(transaction, won, claim=number, replica=replica) if coalesce else {}
+                behind = join(transaction, won, claim=number, replica=replica) if coalesce else {}
                 transaction.run("queue_busy", ids=[*won, *behind])
                 rows = transaction.rows("outbox_sending", claim=number)
                 return _claim(number, sorted(rows, key=lambda row: row.id), behind)
     return None
 
 
-def _join(transaction: Transaction, won: Sequence[int], *, claim: int, replica: int) -> dict[int, int]:
+def join(
+    transaction: Transaction, won: Sequence[int], *, claim: int, replica: int, most_bytes: int = CALL_BYTES
+) -> dict[int, int]:
     """Claim the rows that can share a record with those that were won; return which one each of them follows."""
     each = max(LEAST_OF_A_RUN, SORT_AT_ONCE // len(won))
-    found = transaction.rows("queue_followers", ids=won, most=SORT_AT_ONCE, each=each, bytes=CALL_BYTES)
+    found = transaction.rows("queue_followers", ids=won, most=SORT_AT_ONCE, each=each, bytes=most_bytes)
     behind = {int(row.outbox_id): int(row.head) for row in found}
     if behind:
         transaction.run("queue_join", ids=list(behind), claim=claim, replica=replica)
@@ -72,11 +74,17 @@ def _tidy(transaction: Transaction, most: int) -> None:
     closed = transaction.rows("queue_closed")
     _reopen(transaction, [int(row.outbox_id) for row in closed if not row.finished])
     if transaction.scalar("queue_runs_short", most=most):
-        fresh = _ids(transaction.rows("queue_sort", most=SORT_AT_ONCE))
-        if fresh:
-            transaction.run("queue_release", ids=fresh)
+        sort_in(transaction)
     over = _ids(transaction.rows("queue_expire"))
     finish(transaction, over + [int(row.outbox_id) for row in closed if row.finished])
+
+
+def sort_in(transaction: Transaction) -> bool:
+    """Take in some of the rows that were inserted since; False where there are none. The queue's lock must be held."""
+    fresh = _ids(transaction.rows("queue_sort", most=SORT_AT_ONCE))
+    if fresh:
+        transaction.run("queue_release", ids=fresh)
+    return bool(fresh)
 
 
 def finish(transaction: Transaction, ids: Sequence[int]) -> None:

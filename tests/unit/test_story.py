@@ -32,6 +32,7 @@ ROW: dict[str, Any] = {
     "created_by": "shop",
     "finished_at": None,
     "queue_state": "new",
+    "import_batch": None,
     "due_at": None,
 }
 ATTEMPT: dict[str, Any] = {
