@@ -212,7 +212,7 @@ class Daemon:
 
     def _verify(self, feeds: Feeds) -> None:
         cost.put_off(cost.CALLS_TO_FIND_THE_OLDEST, self._app.ledger.standing())
-        plan = cost.whole(feeds, tables=True)
+        plan = cost.whole(feeds)
         cost.put_off(plan.calls, self._app.ledger.standing())
         report = compare.run(feeds, plan)
         if report.differences:

@@ -53,7 +53,7 @@ def verify(
         if sample is None:
             if not force:
                 cost.refuse_what_is_too_dear(cost.CALLS_TO_FIND_THE_OLDEST, app.ledger.standing())
-            plan = cost.whole(feeds, tables=True)
+            plan = cost.whole(feeds)
         else:
             seed = secrets.randbelow(LARGEST_SEED) if seed is None else seed
             plan = cost.sample(feeds, sample, seed)

@@ -77,7 +77,7 @@ def run(
             report.differences = _confirmed(feeds, client, fields, found, values=values)
             report.differences += _compare_members(feeds, report)
             report.differences += _compare_campaigns(feeds, report)
-            report.differences += _compare_tables(feeds) if chosen.tables else []
+            report.differences += _compare_tables(feeds)
         else:
             found = _compare_sample(feeds, client, fields, chosen.sample, report)
             report.differences = _confirmed(feeds, client, fields, found, values=values)

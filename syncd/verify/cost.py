@@ -37,17 +37,15 @@ class Plan:
     """Leads whose smart campaigns are compared at most, one call each."""
     sample: tuple[int, ...] | None = None
     """Numbers of the pages of ids of a sample; None: everything."""
-    tables: bool = False
-    """Whether the tables of fields, partitions, lists, programs and campaigns are compared too."""
 
     @property
     def calls(self) -> int:
         """Calls at the least; each further look at an unfinished job is one more."""
-        tables = CALLS_OF_TABLES if self.tables else 0
+        tables = CALLS_OF_TABLES if self.sample is None else 0
         return len(self.spans) * CALLS_A_WINDOW + self.pages + self.campaign_leads + tables
 
 
-def whole(feeds: Feeds, *, tables: bool = False) -> Plan:
+def whole(feeds: Feeds) -> Plan:
     """Return the windows that hold all leads. Costs three calls, or none where ``mirror.backfill_from`` is set."""
     client = feeds.client.on("verify")
     with spending_as("verify"):
@@ -59,7 +57,7 @@ def whole(feeds: Feeds, *, tables: bool = False) -> Plan:
         covered = transaction.row("campaign_coverage")
         pages += 0 if exported else int(transaction.scalar("pages_of_leads") or 0)
     sampled = min(feeds.conf.verify_campaign_leads, covered.leads_read if covered else 0)
-    return Plan(spans, pages, sampled, tables=tables)
+    return Plan(spans, pages, sampled)
 
 
 def sample(feeds: Feeds, most: int, seed: int) -> Plan:
