@@ -21,8 +21,8 @@ setup: .venv/.ready   ## make .venv with everything in it, versions pinned
 demo: setup      ## embedded PostgreSQL + Marketo simulator + the daemon, and a tour (ARGS=--once ends after it)
 	$(BIN)/syncd demo $(ARGS)
 
-test: setup      ## all tests (ARGS are handed to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+test: setup      ## all tests, JOBS=2 at a time (ARGS are handed to pytest)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: setup      ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
