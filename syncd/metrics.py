@@ -26,6 +26,7 @@ OUTBOX_CONFLICTS = Counter(
     "syncd_outbox_conflicts", "Fields in which a lead was not as a row with a lock believed", ["resolution"]
 )
 OUTBOX_WAITING = Gauge("syncd_outbox_waiting", "Outbox rows that have not reached their final state")
+OUTBOX_HALTED = Gauge("syncd_outbox_halted", "Outbox rows that ended badly and hold back what is behind them")
 DIRTY_LEADS = Gauge("syncd_dirty_leads", "Leads whose row in the mirror may be old")
 CALLS_TODAY = Gauge("syncd_api_calls_today", "Calls that all replicas made on Marketo's present day")
 CALLS_OF_OTHERS = Gauge(

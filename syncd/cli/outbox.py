@@ -1,4 +1,4 @@
-"""outbox list, show, retry, cancel, resolve."""
+"""outbox list, show, retry, cancel, resolve, release."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def register(app: typer.Typer) -> None:
     group.command()(retry)
     group.command()(cancel)
     group.command()(resolve)
+    group.command()(release)
     app.add_typer(group, name="outbox")
 
 
@@ -64,6 +65,9 @@ def list_(
     lead: Annotated[int | None, typer.Option(help="Only rows that changed or name this lead.")] = None,
     since: Since = None,
     until: Until = None,
+    halted: Annotated[
+        bool, typer.Option("--halted", help="Only rows that hold back the later rows of their lead.")
+    ] = False,
     most: Annotated[int, typer.Option("--limit", min=1, help="Rows at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:
@@ -76,6 +80,7 @@ def list_(
         lead_id=lead,
         since=moment(since, "--since"),
         until=moment(until, "--until"),
+        halted=halted,
         most=most,
     )
     if as_json:
@@ -161,6 +166,12 @@ def resolve(
     """Close rows of unknown outcome, now that a person has looked into Marketo."""
     done = rows.resolve(_database(context), numbers, as_status=verdict.value, lead_id=lead)
     _say(done, numbers, "resolved", "only uncertain rows whose keys are open again can be")
+
+
+def release(context: typer.Context, numbers: Ids) -> None:
+    """Let the later rows of a lead go that a row with on_failure = halt holds back since it ended badly."""
+    done = rows.release(_database(context), numbers)
+    _say(done, numbers, "released", "only rows that `syncd outbox list --halted` shows can be")
 
 
 def _say(done: Sequence[int], wanted: Sequence[int] | None, what: str, rule: str) -> None:

@@ -60,6 +60,7 @@ def _lines(taken: dict[str, Any]) -> list[str]:
         (
             f"outbox    {outbox['waiting']} waiting (oldest {_age(outbox['oldest_seconds'])}), {outbox['retrying']} retrying, "
             f"{outbox['failed']} failed, {outbox['uncertain']} uncertain, {outbox['conflict']} in conflict"
+            + (f", {outbox['halted']} halting what is behind them" if outbox["halted"] else "")
         ),
         _calls(api),
     ]

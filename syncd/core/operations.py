@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["text", "id", "flag", "tokens"]
-"""Text that is not blank, a whole number above 0, true or false, or a list of {name, value}."""
+Kind = Literal["text", "id", "flag", "tokens", "on_failure"]
+"""Text that is not blank, a whole number above 0, true or false, a list of {name, value}, or halt or continue."""
 
 Payload = Literal["record", "lead", "merge", "form", "field", "field_change"]
 """record: a lead's fields; lead: what names a lead and nothing else; merge: the same and the losers; form: what
@@ -74,6 +74,9 @@ FIELD_BATCH = 100
 MERGE_LOSERS = 25
 LEAD_NOT_FOUND, LEAD_EXISTS, SEVERAL_LEADS = "1004", "1005", "1007"
 NOT_IN_LIST, PAST_STATUS = "1015", "1037"
+
+OF_ALL = (Option("on_failure", "on_failure"),)
+"""Options of every operation, which are not Marketo's: halt keeps the later rows of the lead back when the row ends badly."""
 
 _OF_THE_PLACE = frozenset({"605", "610", "1013", "1025"})
 _LISTED = Option("listId", "id", required=True)

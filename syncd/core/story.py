@@ -27,6 +27,7 @@ _QUEUE = {
     "new": "It waits to be looked at by the drain, which `syncd run` or `syncd drain` must be doing.",
     "blocked": "It waits until no earlier row touches the same lead.",
     "ready": "It may go at any moment.",
+    "halted": "It holds back the later rows of its lead (options.on_failure): `syncd outbox release {id}` lets them go.",
 }
 
 _NEXT = {
@@ -115,7 +116,7 @@ def _stands(row: dict[str, Any], story: dict[str, Any]) -> list[str]:
         for blocker in story["held_back_by"]
     ]
     if row["queue_state"] in _QUEUE and not story["held_back_by"]:
-        lines.append(_QUEUE[row["queue_state"]])
+        lines.append(_QUEUE[row["queue_state"]].format(id=row["id"]))
     if row["queue_state"] == "closing" and row["due_at"]:
         lines.append(
             f"Until {_time(row['due_at'])} no other row touches its lead: Marketo may still be at it."

@@ -72,6 +72,7 @@ def _outbox(transaction: Transaction, ids: Sequence[int], emails: Sequence[str])
     if unfinished:
         raise WorkFailed(
             f"outbox rows that concern this person are not finished: {', '.join(unfinished[:NAMED])}; "
-            "let them be carried out, or end them with `syncd outbox cancel`, then erase again; nothing was erased"
+            "let them be carried out, or end them with `syncd outbox cancel` (`release`, where one halts), "
+            "then erase again; nothing was erased"
         )
     return transaction.run("erase_outbox", rows=[int(row.id) for row in rows]) if rows else 0

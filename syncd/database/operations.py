@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from syncd.core.operations import CATALOGUE
+from syncd.core.operations import CATALOGUE, OF_ALL
 from syncd.database.documents import document
 from syncd.database.queries import query
 
@@ -23,7 +23,7 @@ def rows() -> list[dict[str, Any]]:
             "lookup": None if o.lookup is None else list(o.lookup),
             "partition": o.partition,
             "loose": o.loose,
-            "options": {option.name: option.kind for option in o.options},
+            "options": {option.name: option.kind for option in (*o.options, *OF_ALL)},
             "required": [option.name for option in o.options if option.required],
         }
         for place, o in enumerate(CATALOGUE.values())

@@ -84,11 +84,26 @@ def _tidy(transaction: Transaction, most: int) -> None:
 
 
 def finish(transaction: Transaction, ids: Sequence[int]) -> None:
-    """Take rows out of the queue and let those go that they held back. The queue's lock must be held."""
+    """Take rows out of the queue and let those go that they held back. The queue's lock must be held.
+
+    Rows that ended badly and have ``on_failure`` = ``halt`` stay, and go on holding back what is behind them.
+    """
     if ids:
         keys = [row.key for row in transaction.rows("queue_keys", ids=ids)]
-        transaction.run("queue_finish", ids=ids)
+        if transaction.run("queue_finish", ids=ids) < len(ids):
+            transaction.run("queue_halt", ids=ids)
+            transaction.run("queue_free", ids=ids)
         transaction.run("queue_promote", keys=keys)
+
+
+def _release(transaction: Transaction, ids: Sequence[int]) -> list[int]:
+    """Let the rows go that halted ones of these hold back; return the halted ones. The queue's lock must be held."""
+    halted = _ids(transaction.rows("queue_halted", ids=list(ids)))
+    if halted:
+        keys = [row.key for row in transaction.rows("queue_keys", ids=halted)]
+        transaction.run("queue_drop", ids=halted)
+        transaction.run("queue_promote", keys=keys)
+    return halted
 
 
 def _reopen(transaction: Transaction, ids: Sequence[int]) -> None:
@@ -194,6 +209,12 @@ def busy(database: Database) -> bool:
         return bool(transaction.scalar("queue_is_busy"))
 
 
+def stands_still(database: Database) -> bool:
+    """Tell whether no row will go by itself, now or later: each of them waits behind one that halts it."""
+    with database.begin() as transaction:
+        return bool(transaction.scalar("queue_stands_still"))
+
+
 def cancel(database: Database, ids: Sequence[int]) -> list[int]:
     """End rows that are not being sent; return those that were ended.
 
@@ -204,6 +225,15 @@ def cancel(database: Database, ids: Sequence[int]) -> list[int]:
         ended = transaction.rows("outbox_cancel", ids=list(ids))
         finish(transaction, [int(row.id) for row in ended if not row.closing])
         return sorted(_ids(ended))
+
+
+def release(database: Database, ids: Sequence[int]) -> list[int]:
+    """Let the later rows of a lead go that these rows hold back since they ended badly; return those that did."""
+    with database.begin() as transaction:
+        transaction.lock(QUEUE_LOCK)
+        released = _release(transaction, ids)
+        transaction.run("outbox_notify", channel=database.names.channel)
+        return sorted(released)
 
 
 def retry(
@@ -233,7 +263,10 @@ def retry(
 
 
 def resolve(database: Database, ids: Sequence[int], *, as_status: str, lead_id: int | None) -> list[int]:
-    """Close rows of unknown outcome as ``succeeded`` or ``failed``, or send them again (``resend``)."""
+    """Close rows of unknown outcome as ``succeeded`` or ``failed``, or send them again (``resend``).
+
+    One that halts the rows behind it lets them go where it turns out to have succeeded.
+    """
     with database.begin() as transaction:
         transaction.lock(QUEUE_LOCK)
         if as_status == "resend":
@@ -241,6 +274,8 @@ def resolve(database: Database, ids: Sequence[int], *, as_status: str, lead_id: 
             transaction.run("outbox_notify", channel=database.names.channel)
         else:
             resolved = transaction.rows("outbox_resolve", ids=list(ids), status=as_status, lead_id=lead_id)
+            if as_status == "succeeded" and _release(transaction, _ids(resolved)):
+                transaction.run("outbox_notify", channel=database.names.channel)
         return sorted(_ids(resolved))
 
 
@@ -254,8 +289,12 @@ def listed(
     lead_id: int | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    halted: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return rows for a person, newest first; since, until: when they were inserted."""
+    """Return rows for a person, newest first; since, until: when they were inserted.
+
+    halted: only those that hold back the later rows of their lead since they ended badly.
+    """
     with database.begin() as transaction:
         found = transaction.rows(
             "outbox_list",
@@ -265,6 +304,7 @@ def listed(
             lead_id=lead_id,
             since=since,
             until=until,
+            halted=halted,
             most=most,
         )
         return [dict(row._mapping) for row in found]  # noqa: SLF001 - SQLAlchemy's documented name

@@ -35,6 +35,8 @@ def drain(
 ) -> int:
     """Drain until no row may go now, or with ``until_empty`` until none is left; return how many are left.
 
+    Rows that a halted one holds back are left in any case: only a person lets them go.
+
     timeout: seconds for calls in flight when the command is stopped.
     """
     session.start()
@@ -47,7 +49,7 @@ def drain(
             clock.sleep(LOOK_SECONDS)
             left = outbox.unfinished(database)
             total = max(total, left)
-            if not until_empty and left and not outbox.busy(database):
+            if left and (outbox.stands_still(database) if until_empty else not outbox.busy(database)):
                 break
         progress("rows", total - left, total)
         return left

@@ -66,6 +66,7 @@ def take(
             "failed": outbox.failed,
             "uncertain": outbox.uncertain,
             "conflict": outbox.conflict,
+            "halted": outbox.halted,
             "oldest_seconds": outbox.oldest_seconds,
         },
         "api": {
@@ -149,6 +150,7 @@ def measure(database: Database) -> None:
         outbox, dirty = transaction.row("outbox_counts"), transaction.row("dirty_count")
         usage = transaction.rows("usage_today")
     metrics.OUTBOX_WAITING.set(outbox.waiting if outbox else 0)
+    metrics.OUTBOX_HALTED.set(outbox.halted if outbox else 0)
     metrics.DIRTY_LEADS.set(dirty.leads if dirty else 0)
     metrics.CALLS_TODAY.set(sum(int(u.calls) for u in usage))
 

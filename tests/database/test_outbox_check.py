@@ -132,8 +132,8 @@ def test_a_structural_mistake_is_refused_with_its_reason(plain, strict, operatio
         (
             "create_or_update",
             EMAIL,
-            {"options": {"on_failure": "halt"}},
-            "options: there are none for this operation",
+            {"options": {"listId": 1}},
+            "option listId: there is none of this name; this operation takes on_failure",
         ),
     ],
 )

@@ -28,6 +28,7 @@ KEYS = {
         "failed": int,
         "uncertain": int,
         "conflict": int,
+        "halted": int,
         "oldest_seconds": None,
     },
     "api": {
@@ -188,3 +189,19 @@ def test_a_person_looks_after_rows_of_the_outbox(house: House) -> None:
     assert (erased.returncode, erased.stderr) == (0, "")
     assert house.sql("SELECT id FROM outbox WHERE id = %s", later) == []
     assert house.sql("SELECT id FROM lead WHERE email = 'good@example.com'") == []
+
+
+def test_a_person_decides_what_becomes_of_a_lead_that_a_row_halts(house: House) -> None:
+    assert house.run("pull", "schema").returncode == 0
+    (bad,) = house.insert([("create_only", {"email": "no address"})], options='{"on_failure": "halt"}')
+    (behind,) = house.insert([("create_or_update", {"email": "no address"})])
+    left = house.run("drain", "--until-empty")
+    assert (left.returncode, left.stdout) == (1, "1 row is left\n")
+    assert "1 halting what is behind them" in " ".join(house.run("status").stdout.split())
+    assert [row["id"] for row in json.loads(house.run("outbox", "list", "--halted", "--json").stdout)] == [
+        bad
+    ]
+    assert house.run("outbox", "release", str(bad)).stdout == "1 row released\n"
+    assert house.run("outbox", "release", str(bad)).returncode == 1
+    assert house.run("drain", "--until-empty").returncode == 0
+    assert house.value("SELECT attempts FROM outbox WHERE id = %s", behind) == 1

@@ -27,7 +27,7 @@ WITH fresh AS (
 UPDATE outbox_queue q
 SET state = 'blocked',
     shape = CASE WHEN length(f.shape) > 500 THEN md5(f.shape) ELSE f.shape END,
-    run = CASE WHEN f.operation IN ('create_or_update', 'update_only') AND NOT f.options ? 'on_failure' AND NOT f.locked
+    run = CASE WHEN f.operation IN ('create_or_update', 'update_only') AND f.options ->> 'on_failure' IS DISTINCT FROM 'halt' AND NOT f.locked
         THEN hashtextextended(f.lookup || ':' || lower(btrim(f.payload ->> f.lookup)), 0) END,
     bytes = octet_length(f.payload::text) + 2,
     due_at = coalesce(f.not_before, f.created_at),
@@ -204,6 +204,11 @@ SELECT coalesce(
     (SELECT min(due_at) <= statement_timestamp() FROM outbox_queue WHERE state IN ('waiting', 'closing')),
     false);
 
+-- name: queue_stands_still
+-- Whether no row will ever go by itself, since all that are left wait behind one that halts them.
+SELECT NOT (EXISTS (SELECT FROM outbox_queue WHERE state = 'new') OR EXISTS (SELECT FROM outbox_queue WHERE state = 'ready')
+    OR EXISTS (SELECT FROM outbox_queue WHERE state = 'sending') OR EXISTS (SELECT FROM outbox_queue WHERE state IN ('waiting', 'closing')));
+
 -- name: queue_orphans
 -- Rows that a replica was sending when its session ended.
 SELECT o.id, o.operation, outbox_lookup(o.lookup_field, o.payload) AS lookup, o.partition_name, o.options - 'on_failure' AS options, o.payload,
@@ -257,7 +262,22 @@ RETURNING o.id;
 SELECT DISTINCT key FROM outbox_key WHERE outbox_id = ANY(:ids);
 
 -- name: queue_finish
--- Forget rows that are done; their keys go with them.
+-- Forget rows that are done, and their keys with them, but for those that halt what is behind them.
+DELETE FROM outbox_queue q USING outbox o
+WHERE q.outbox_id = ANY(:ids) AND o.id = q.outbox_id
+  AND NOT (o.options ->> 'on_failure' IS NOT DISTINCT FROM 'halt' AND o.status IN ('failed', 'conflict', 'uncertain', 'expired'));
+
+-- name: queue_halt
+-- Let rows that ended badly keep their keys, so that no later row passes them, until a person decides.
+UPDATE outbox_queue SET state = 'halted', claim = NULL, replica = NULL, claimed_at = NULL, expires_at = NULL
+WHERE outbox_id = ANY(:ids);
+
+-- name: queue_halted
+-- Which of these rows halt others.
+SELECT outbox_id FROM outbox_queue WHERE outbox_id = ANY(:ids) AND state = 'halted';
+
+-- name: queue_drop
+-- Forget rows that no longer halt others.
 DELETE FROM outbox_queue WHERE outbox_id = ANY(:ids);
 
 -- name: queue_again
@@ -293,7 +313,8 @@ SELECT
     extract(epoch FROM now() - min(created_at) FILTER (WHERE finished_at IS NULL))::float AS oldest_seconds,
     (SELECT count(*) FROM outbox WHERE status = 'failed') AS failed,
     (SELECT count(*) FROM outbox WHERE status = 'uncertain') AS uncertain,
-    (SELECT count(*) FROM outbox WHERE status = 'conflict') AS conflict
+    (SELECT count(*) FROM outbox WHERE status = 'conflict') AS conflict,
+    (SELECT count(*) FROM outbox_queue WHERE state = 'halted') AS halted
 FROM outbox WHERE finished_at IS NULL;
 
 -- name: outbox_list
@@ -308,6 +329,7 @@ WHERE (CAST(:statuses AS text[]) IS NULL OR o.status = ANY(:statuses))
     OR EXISTS (SELECT FROM outbox_key k WHERE k.outbox_id = o.id AND k.key = 'lead:' || CAST(:lead_id AS text)))
   AND (CAST(:since AS timestamptz) IS NULL OR o.created_at >= :since)
   AND (CAST(:until AS timestamptz) IS NULL OR o.created_at < :until)
+  AND (NOT CAST(:halted AS boolean) OR EXISTS (SELECT FROM outbox_queue q WHERE q.outbox_id = o.id AND q.state = 'halted'))
 ORDER BY o.id DESC
 LIMIT :most;
 
@@ -345,6 +367,7 @@ WITH chosen AS (
     FOR UPDATE OF o
 ), queued AS (
     INSERT INTO outbox_queue (outbox_id) SELECT id FROM chosen WHERE finished
+    ON CONFLICT (outbox_id) DO UPDATE SET state = 'new', unknown = false
 ), hurried AS (
     UPDATE outbox_queue q SET due_at = now() FROM chosen c WHERE q.outbox_id = c.id AND NOT c.finished AND q.state = 'waiting'
 )
@@ -375,10 +398,11 @@ RETURNING o.id;
 -- Queue rows again whose outcome is unknown, because a person says so.
 WITH chosen AS (
     SELECT o.id FROM outbox o WHERE o.id = ANY(:ids) AND o.status = 'uncertain'
-      AND NOT EXISTS (SELECT FROM outbox_queue q WHERE q.outbox_id = o.id)
+      AND NOT EXISTS (SELECT FROM outbox_queue q WHERE q.outbox_id = o.id AND q.state <> 'halted')
     FOR UPDATE OF o
 ), queued AS (
     INSERT INTO outbox_queue (outbox_id) SELECT id FROM chosen
+    ON CONFLICT (outbox_id) DO UPDATE SET state = 'new', unknown = false
 )
 UPDATE outbox o SET status = 'pending', finished_at = NULL FROM chosen c WHERE o.id = c.id RETURNING o.id;
 
