@@ -83,7 +83,9 @@ class Edits:
             raise ControlError("the lead is no member")
 
     def change_a_company(self, lead: int, values: dict[str, Any]) -> None:
-        company = int(self.simulator.lead(lead)["contactCompany"])
+        company = self.simulator.lead(lead)["contactCompany"]
+        if company is None:
+            raise ControlError("the lead has no company")
         self.simulator.request("POST", f"companies/{company}", values)
 
     def move_to_a_partition(self, lead: int, place: int) -> None:

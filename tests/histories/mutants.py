@@ -51,19 +51,33 @@ def caught(mutant: Mutant, *, seeds: int, jobs: int) -> str | None:
         for name in COPIED:
             shutil.copytree(ROOT / name, Path(folder) / name, ignore=shutil.ignore_patterns("__pycache__"))
         (Path(folder) / mutant.file).write_text(text)
-        command = [sys.executable, "-B", "-m", "tests.histories", "--until-first", "--as-drawn"]
-        ended = subprocess.run(
-            [*command, "--seeds", str(seeds), "--jobs", str(jobs)],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": folder},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    found = re.search(r"^FAILED (.*)\n(seed \d+)", ended.stdout, re.MULTILINE)
+        found = _failure(Path(folder), "--seeds", str(seeds), "--jobs", str(jobs), "--until-first")
+    if found:
+        _must_hold(found[1])
+    return f"seed {found[1]}: {found[0]}" if found else None
+
+
+def _failure(folder: Path, *how: str) -> tuple[str, str] | None:
+    """Live histories with the code of a folder; return what the first failure says, and its seed."""
+    ended = subprocess.run(
+        [sys.executable, "-B", "-m", "tests.histories", "--as-drawn", *how],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = re.search(r"^FAILED (.*)\nseed (\d+)", ended.stdout, re.MULTILINE)
     if found is None and ended.returncode not in {0, 1}:
-        raise SystemExit(f"{mutant.name}: the histories could not be lived: {ended.stderr[-500:]}")
-    return f"{found[2]}: {found[1]}" if found else None
+        raise SystemExit(f"the histories could not be lived: {ended.stderr[-500:]}")
+    return (found[1], found[2]) if found else None
+
+
+def _must_hold(seed: str) -> None:
+    """See to it that the history which caught a mutant holds with the code as it is."""
+    told = _failure(ROOT, "--seed", seed)
+    if told:
+        raise SystemExit(f"seed {seed} fails without any change too: {told[0]}")
 
 
 def main() -> int:

@@ -117,6 +117,8 @@ class TestCampaigns:
         assert campaigns.pull_members(filled.feeds)["leads_read"] == 0
         assert not campaigns.due(filled.feeds)
         filled.sql("UPDATE api_spending SET day = day - 1")
+        filled.simulator.edit_lead(5, lastName="Changed")
+        filled.catch_up()
         assert campaigns.due(filled.feeds)
         assert campaigns.pull_members(filled.feeds)["leads_read"] == 15
         assert filled.value("SELECT count(*) FROM campaign_read WHERE read_at > '-infinity'") == 30
