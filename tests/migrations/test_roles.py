@@ -95,6 +95,21 @@ def test_a_writer_inserts_outbox_rows_and_learns_their_id(migrated: Place, write
     assert migrated.rows("SELECT outbox_id, state FROM syncd.outbox_queue") == [(row[0], "new")]
 
 
+def test_a_writer_may_use_the_functions_and_a_reader_may_not(migrated: Place, reader, writer):
+    statement = "SELECT marketo.add_to_list(email => 'a@b.com', list_id => 7)"
+    row = writer.execute(statement).fetchone()
+    assert migrated.rows("SELECT id, created_by FROM marketo.outbox") == [(row[0], writer.info.user)]
+    made = migrated.rows(
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'marketo'::regnamespace"
+    )
+    assert len(made) > 15
+    for (name,) in made:
+        for role, may in (("syncd_writer", True), ("syncd_reader", False)):
+            assert migrated.rows(f"SELECT has_function_privilege('{role}', '{name}', 'EXECUTE')") == [(may,)]
+    with pytest.raises(errors.InsufficientPrivilege):
+        reader.execute(statement)
+
+
 def test_a_writer_can_not_forge_what_syncd_writes(migrated: Place, writer):
     names = {
         r[0]
