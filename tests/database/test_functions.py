@@ -182,7 +182,8 @@ def written(desk: Desk, number: int) -> dict[str, Any]:
     return dict(
         desk.value(
             "SELECT to_jsonb(o) FROM (SELECT operation, payload, lookup_field, partition_name, options, "
-            "idempotency_key, not_before, expires_at, if_matches, if_unchanged_since, on_unknown_outcome FROM outbox WHERE id = %s) AS o",
+            "idempotency_key, not_before, expires_at, if_matches, if_unchanged_since, on_unknown_outcome "
+            "FROM outbox WHERE id = %s) AS o",
             number,
         )
     )
