@@ -85,7 +85,10 @@ def note(
 
 
 def put(transaction: Transaction, steps: Sequence[Step]) -> int:
-    """Write fields that Marketo offers to lead_field, and what is new of them to the log; return how many differ."""
+    """Write fields that Marketo offers to lead_field, and what is new of them to the log; return how many differ.
+
+    The view ``lead_editable`` gets the columns of those that are new.
+    """
     rows = document(
         [
             asdict(s.facts) | {"column_name": s.column, "kept_as": s.kept_as, "_hash_mark": s.mark}
@@ -94,7 +97,9 @@ def put(transaction: Transaction, steps: Sequence[Step]) -> int:
     )
     transaction.run("field_log_added", fields=rows)
     transaction.run("field_log_changed", fields=rows)
-    return transaction.run("field_put", fields=rows)
+    changed = transaction.run("field_put", fields=rows)
+    transaction.run("editable_make", rights=None)
+    return changed
 
 
 def tell(transaction: Transaction, field: str, what: str, old: str | None, new: str | None) -> None:
@@ -182,9 +187,11 @@ def _retype(transaction: Transaction, column: str, old: str, step: Step) -> str 
         parts += ["ALTER COLUMN {c} SET DEFAULT false"]
     try:
         with transaction.connection.begin_nested():
+            (rights,) = transaction.composed(sql.SQL("SELECT lead_editable_drop()")).fetchone() or (None,)
             for part in parts:
                 change = sql.SQL(part).format(c=name, k=sql.SQL(kind), e=expression)
                 transaction.composed(sql.SQL("ALTER TABLE lead {}").format(change))
+            transaction.run("editable_make", rights=document(rights))
     except psycopg.Error as problem:
         # 0A, 2B, 42: a view, trigger, index or generated column that people made holds on to the type.
         if (problem.sqlstate or "")[:2] not in {"0A", "2B", "42"} or isinstance(

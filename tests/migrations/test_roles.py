@@ -110,6 +110,38 @@ def test_a_writer_may_use_the_functions_and_a_reader_may_not(migrated: Place, re
         reader.execute(statement)
 
 
+def test_a_writer_may_change_leads_through_the_view_and_a_reader_may_only_look(
+    migrated: Place, reader, writer
+):
+    migrated.execute("INSERT INTO marketo.lead (id, email) VALUES (1, 'a@b.com')")
+    migrated.execute(
+        "INSERT INTO marketo.lead_field (name, column_name, display_name, data_type, read_only, updateable, searchable, hidden, "
+        "sensitive, custom, crm_managed, api_created, html_encoded_in_email) "
+        "VALUES ('email', 'email', 'Email', 'email', false, true, true, false, false, false, false, false, true)"
+    )
+    statements = (
+        "INSERT INTO marketo.lead_editable (email) VALUES ('b@b.com')",
+        "UPDATE marketo.lead_editable SET email = 'c@b.com' WHERE id = 1",
+        "DELETE FROM marketo.lead_editable WHERE id = 1",
+    )
+    writer.execute("SET syncd.lead_editable_lock = on")
+    for statement in statements:
+        writer.execute(statement)
+        with pytest.raises(errors.InsufficientPrivilege):
+            reader.execute(statement)
+    assert migrated.rows(
+        "SELECT operation, payload::text, if_matches ->> 'email', created_by = session_user FROM marketo.outbox ORDER BY id"
+    ) == [
+        ("create_only", '{"email": "b@b.com"}', None, False),
+        ("update_only", '{"id": 1, "email": "c@b.com"}', "a@b.com", False),
+        ("delete", '{"id": 1}', "a@b.com", False),
+    ]
+    assert reader.execute("SELECT id FROM marketo.lead_editable").fetchall() == [(1,)]
+    for role in (reader, writer):
+        with pytest.raises(errors.InsufficientPrivilege):
+            role.execute("SELECT syncd.lead_editable_drop()")
+
+
 def test_a_writer_can_not_forge_what_syncd_writes(migrated: Place, writer):
     names = {
         r[0]

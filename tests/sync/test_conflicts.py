@@ -176,3 +176,40 @@ def test_a_lock_that_cannot_be_read_fails_alone_and_a_busy_marketo_is_waited_for
     row = quiet.row(odd)
     assert row["status"] == "failed"
     assert "lock could not be checked" in row["error_message"]
+
+
+LOCKED = "SET syncd.lead_editable_lock = on; "
+
+
+def test_what_is_changed_in_the_view_arrives_and_the_mirror_shows_it(quiet: Inside) -> None:
+    quiet.sql("UPDATE lead_editable SET last_name = 'Byron', lead_score = 77 WHERE id IN (16, 17)")
+    quiet.sql("INSERT INTO lead_editable (email, last_name) VALUES ('view@example.com', 'New')")
+    quiet.sql("DELETE FROM lead_editable WHERE id = 18")
+    quiet.carry()
+    assert {r["status"] for r in quiet.sql("SELECT status FROM outbox")} == {"succeeded"}
+    assert [
+        r["last_name"] for r in quiet.sql("SELECT last_name FROM lead_editable WHERE id IN (16, 17)")
+    ] == [
+        "Byron",
+        "Byron",
+    ]
+    assert quiet.value("SELECT last_name FROM lead_editable WHERE email = 'view@example.com'") == "New"
+    assert quiet.sql("SELECT FROM lead_editable WHERE id = 18") == []
+    quiet.proven()
+
+
+def test_with_the_lock_a_view_that_is_behind_overwrites_nothing(quiet: Inside) -> None:
+    quiet.simulator.edit_lead(19, lastName="Theirs")
+    quiet.sql(LOCKED + "UPDATE lead_editable SET last_name = 'Ours' WHERE id IN (19, 20)")
+    quiet.sql(LOCKED + "DELETE FROM lead_editable WHERE id IN (19, 21)")
+    quiet.carry()
+    rows = quiet.sql("SELECT payload ->> 'id' AS lead, operation, status FROM outbox ORDER BY operation, 1")
+    assert [(r["lead"], r["operation"], r["status"]) for r in rows] == [
+        ("19", "delete", "conflict"),
+        ("21", "delete", "succeeded"),
+        ("19", "update_only", "conflict"),
+        ("20", "update_only", "succeeded"),
+    ]
+    assert quiet.simulator.lead(19)["lastName"] == "Theirs"
+    quiet.catch_up()
+    quiet.proven()

@@ -270,7 +270,7 @@ def test_what_people_made_on_the_table_survives(filled: Inside) -> None:
 
 def test_a_column_that_a_person_dropped_is_made_again(filled: Inside) -> None:
     filled.simulator.edit_lead(5, department="Sales")
-    filled.sql("ALTER TABLE lead DROP COLUMN department")
+    filled.sql("ALTER TABLE lead DROP COLUMN department CASCADE")
     follow(filled)
     assert filled.lead(5)["department"] == "Sales"
     filled.proven()

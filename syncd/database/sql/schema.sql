@@ -160,3 +160,7 @@ SELECT 'email:' || t.address, t.outbox_id, q.state IN ('sending', 'closing')
 FROM jsonb_to_recordset(CAST(:names AS jsonb)) AS t (outbox_id bigint, address text)
 JOIN outbox_queue q ON q.outbox_id = t.outbox_id
 ON CONFLICT DO NOTHING;
+
+-- name: editable_make
+-- Give lead_editable the columns that it lacks, or make it anew with the rights that it had.
+SELECT lead_editable_make(CAST(:rights AS jsonb));
