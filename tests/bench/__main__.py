@@ -9,8 +9,12 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tests.bench.figures import Figure, measure
+from tests.bench.figures import measure
+
+if TYPE_CHECKING:
+    from tests.bench.figure import Figure
 
 
 def main() -> int:
