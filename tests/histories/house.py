@@ -247,7 +247,7 @@ class House:
 
     def _sent(self, request: Any) -> Any:
         # Who waits for a token cannot wait for the same thread to bring it.
-        alone = request.url.path.startswith("/identity/")
+        alone = request.endpoint.name == "identity"
         self.point("call", alone=alone)
         answer = self._send(request)
         self.point("answer", alone=alone)
