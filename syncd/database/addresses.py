@@ -32,9 +32,14 @@ def ready(transaction: Transaction) -> bool:
     return not row.refilling or transaction.run("addresses_refilled") > 0
 
 
+def have_two_names(transaction: Transaction) -> bool:
+    """Tell whether an address has a second name, in the form that the mirror holds."""
+    return transaction.policy.kept_as("email") == "hashed"
+
+
 def add_names(transaction: Transaction, ids: Sequence[int] | None) -> None:
     """Give rows, or all unfinished ones, the second name of their addresses."""
-    if transaction.policy.kept_as("email") != "hashed":
+    if not have_two_names(transaction):
         return
     names = [
         {"outbox_id": row.outbox_id, "address": transaction.policy.hashed("email", row.address)}

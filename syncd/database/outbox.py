@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from syncd.database.engine import Database, Transaction
 
 SORT_AT_ONCE = 3000
+MOST_SORTS = 5
+"""New rows are looked at so many times as often, where the call that is next could not be filled."""
 CALL_BYTES = 900_000
 LEAST_OF_A_RUN = 100
 """So many rows of one lead a call takes at least, where they can share a record and there is room."""
@@ -47,22 +49,23 @@ def claim(database: Database, *, replica: int, most: int, coalesce: bool = False
             if not candidates:
                 return None
             transaction.run("queue_resolve", ids=candidates)
-            number = int(transaction.scalar("next_claim"))
-            won = _ids(transaction.rows("queue_claim", ids=candidates, claim=number, replica=replica))
+            claimed = transaction.rows("queue_claim", ids=candidates, replica=replica)
+            won = _ids(claimed)
             if len(won) < len(candidates):
                 transaction.run("queue_demote", ids=candidates)
             if won:
-                behind = _join(transaction, won, claim=number, replica=replica) if coalesce else {}
-                transaction.run("queue_busy", ids=[*won, *behind])
+                number = int(claimed[0].claim)
+                followed = [int(row.outbox_id) for row in claimed if coalesce and row.followed]
+                behind = _join(transaction, followed, claim=number, replica=replica) if followed else {}
                 rows = transaction.rows("outbox_sending", claim=number)
                 return _claim(number, sorted(rows, key=lambda row: row.id), behind)
     return None
 
 
-def _join(transaction: Transaction, won: Sequence[int], *, claim: int, replica: int) -> dict[int, int]:
-    """Claim the rows that can share a record with those that were won; return which one each of them follows."""
-    each = max(LEAST_OF_A_RUN, SORT_AT_ONCE // len(won))
-    found = transaction.rows("queue_followers", ids=won, most=SORT_AT_ONCE, each=each, bytes=CALL_BYTES)
+def _join(transaction: Transaction, heads: Sequence[int], *, claim: int, replica: int) -> dict[int, int]:
+    """Claim the rows that can share a record with these; return which one each of them follows."""
+    each = max(LEAST_OF_A_RUN, SORT_AT_ONCE // len(heads))
+    found = transaction.rows("queue_followers", ids=heads, most=SORT_AT_ONCE, each=each, bytes=CALL_BYTES)
     behind = {int(row.outbox_id): int(row.head) for row in found}
     if behind:
         transaction.run("queue_join", ids=list(behind), claim=claim, replica=replica)
@@ -71,16 +74,24 @@ def _join(transaction: Transaction, won: Sequence[int], *, claim: int, replica: 
 
 def _tidy(transaction: Transaction, most: int) -> None:
     """Wake rows that are due, end those that are over, and take in new ones where a call could not be filled."""
-    transaction.run("queue_wake")
-    closed = transaction.rows("queue_closed")
-    _reopen(transaction, [int(row.outbox_id) for row in closed if not row.finished])
-    if transaction.scalar("queue_runs_short", most=most):
-        fresh = _ids(transaction.rows("queue_sort", most=SORT_AT_ONCE))
-        if fresh:
-            addresses.add_names(transaction, fresh)
-            transaction.run("queue_release", ids=fresh)
-    over = _ids(transaction.rows("queue_expire"))
-    finish(transaction, over + [int(row.outbox_id) for row in closed if row.finished])
+    for _ in range(MOST_SORTS):
+        look = transaction.row("queue_look", most=most)
+        assert look is not None  # noqa: S101 - it has one row
+        if look.due:
+            transaction.run("queue_wake")
+            closed = transaction.rows("queue_closed")
+            _reopen(transaction, [int(row.outbox_id) for row in closed if not row.finished])
+            finish(transaction, [int(row.outbox_id) for row in closed if row.finished])
+        more_keys = addresses.have_two_names(transaction)
+        wanted = look.fresh and look.short
+        fresh = transaction.rows("queue_sort", most=SORT_AT_ONCE, more_keys=more_keys) if wanted else []
+        if fresh and more_keys:
+            addresses.add_names(transaction, _ids(fresh))
+            transaction.run("queue_release", ids=_ids(fresh))
+        if look.over or look.due or any(row.over for row in fresh):
+            finish(transaction, _ids(transaction.rows("queue_expire")))
+        if len(fresh) < SORT_AT_ONCE:
+            return
 
 
 def finish(transaction: Transaction, ids: Sequence[int]) -> None:
@@ -89,11 +100,12 @@ def finish(transaction: Transaction, ids: Sequence[int]) -> None:
     Rows that ended badly and have ``on_failure`` = ``halt`` stay, and go on holding back what is behind them.
     """
     if ids:
-        keys = [row.key for row in transaction.rows("queue_keys", ids=ids)]
-        if transaction.run("queue_finish", ids=ids) < len(ids):
+        found = [row.key for row in transaction.rows("queue_finish", ids=list(ids))]
+        if None in found:
             transaction.run("queue_halt", ids=ids)
             transaction.run("queue_free", ids=ids)
-        transaction.run("queue_promote", keys=keys)
+        if keys := [key for key in found if key is not None]:
+            transaction.run("queue_promote", keys=keys)
 
 
 def _release(transaction: Transaction, ids: Sequence[int]) -> list[int]:
@@ -121,7 +133,6 @@ def settle(transaction: Transaction, number: int, settlement: Settlement) -> lis
     A row that was given to somebody else meanwhile (because this process was taken for dead) is left
     to its new owner.
     """
-    transaction.lock(QUEUE_LOCK)
     rows = [
         {
             "outbox_id": v.outbox_id,
@@ -147,6 +158,8 @@ def settle(transaction: Transaction, number: int, settlement: Settlement) -> lis
             )
         )
     )
+    # Until here the locks of the rows are enough: nobody else touches what is being sent.
+    transaction.lock(QUEUE_LOCK)
     mine = [v for v in settlement.verdicts if v.outbox_id in ours]
     # Marketo may be at it still: the keys stay closed until the row is due, whether it will be sent again or not.
     closing = [v for v in mine if v.outcome == "unknown"]

@@ -25,6 +25,32 @@ RETRY_SECONDS = 0.5
 AFTER_SURPRISE_SECONDS = 2.0
 
 
+class Bell:
+    """Wakes one sleeper a ring; a ring that nobody hears is kept for the next who lies down."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._rung = self._for_good = False
+
+    def ring(self) -> None:
+        """Wake one."""
+        with self._changed:
+            self._rung = True
+            self._changed.notify()
+
+    def ring_for_good(self) -> None:
+        """Wake all, and let nobody sleep any more."""
+        with self._changed:
+            self._for_good = True
+            self._changed.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until a ring, at most so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._rung or self._for_good, seconds)
+            self._rung = False
+
+
 class Drain:
     """Carries outbox rows to Marketo with several workers.
 
@@ -46,7 +72,7 @@ class Drain:
         self._clock = clock
         self._conf = conf
         self._replica = replica
-        self._wake = threading.Event()
+        self._bell = Bell()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._flying: dict[int, tuple[Claim, float]] = {}
@@ -62,13 +88,13 @@ class Drain:
             thread.start()
 
     def wake(self) -> None:
-        """Tell the workers that there may be something to do."""
-        self._wake.set()
+        """Tell a worker that there may be something to do; one that finds a call wakes the next."""
+        self._bell.ring()
 
     def stop(self, *, timeout: float) -> None:
         """Claim no more, wait so many seconds for calls in flight, then write down that the rest is unknown."""
         self._stop.set()
-        self._wake.set()
+        self._bell.ring_for_good()
         deadline = self._clock.monotonic() + timeout
         for thread in self._threads:
             thread.join(timeout=max(0.0, deadline - self._clock.monotonic()))
@@ -91,7 +117,7 @@ class Drain:
         )
         if claim is None:
             return False
-        self._wake.set()
+        self._bell.ring()
         self._carry(claim)
         return True
 
@@ -175,11 +201,7 @@ class Drain:
 
     def _nap(self) -> None:
         due = outbox.next_due(self._database)
-        self._wake.wait(LONGEST_NAP if due is None else min(max(due, 0.01), LONGEST_NAP))
-        self._wake.clear()
-        if self._stop.is_set():
-            # The bell was for all workers, and one that has not lain down yet must hear it too.
-            self._wake.set()
+        self._bell.wait(LONGEST_NAP if due is None else min(max(due, 0.01), LONGEST_NAP))
 
     def _rescuing(self) -> None:
         while not self._stop.is_set():

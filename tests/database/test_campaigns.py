@@ -148,6 +148,7 @@ def test_views_outlive_columns_that_come_and_go(desk: Desk) -> None:
     desk.run("UPDATE lead SET shoe_size = 38 WHERE id = 1")
     resolved = "SELECT surviving_id, is_living, (survivor).shoe_size FROM lead_resolved WHERE lead_id = 2"
     assert desk.run(resolved) == [(1, True, 38)]
+    desk.run("DROP VIEW lead_editable")
     desk.run("ALTER TABLE lead DROP COLUMN first_name")
     desk.run("ALTER TABLE lead ALTER COLUMN lead_score TYPE text")
     assert desk.run(resolved) == [(1, True, 38)]

@@ -84,6 +84,17 @@ def test_a_run_that_is_turned_away_keeps_its_order_and_goes_together_again(desk)
     assert together(desk) == {rows[0]: [*rows, more]}
 
 
+def test_a_run_in_doubt_is_due_in_one_moment_so_that_no_row_of_it_goes_without_the_others(desk):
+    rows = [desk.email("a@b.com") for _ in range(200)]
+    claim = outbox.claim(desk.database, replica=1, most=300, coalesce=True)
+    desk.settle(
+        claim, "unknown", "retrying", due_in=HOUR, error_code="transport", error_message="?", unknown=True
+    )
+    assert desk.value("SELECT count(DISTINCT due_at) FROM outbox_queue WHERE state = 'closing'") == 1
+    desk.due(*rows)
+    assert together(desk) == {rows[0]: rows}
+
+
 def test_a_run_leaves_room_for_the_calls_bytes(desk, monkeypatch):
     monkeypatch.setattr(outbox, "CALL_BYTES", 100)
     rows = [desk.email("a@b.com") for _ in range(6)]

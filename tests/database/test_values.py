@@ -64,6 +64,7 @@ def test_a_page_and_a_file_give_the_same_row_whatever_the_value(desk: Desk, poli
             policy.mark,
             "%Field",
         )
+        desk.run("DROP VIEW lead_editable")
         for (name,) in desk.run("SELECT column_name FROM lead_field WHERE kept_as = 'hashed'"):
             desk.run(
                 f"ALTER TABLE lead ALTER {name} DROP DEFAULT, ALTER {name} DROP NOT NULL, ALTER {name} TYPE text"

@@ -95,7 +95,7 @@ class History:
         payload: dict[str, Any] = {"email": email, "lastName": name, "title": f"mark {self.mark}"}
         operation = self.chance.choices(
             ("create_or_update", "update_only", "create_only", "create_duplicate", "delete"),
-            (45, 25, 8, 8, 9),
+            (45, 25, 8, 16, 9),
         )[0]
         known = self.inside.sql("SELECT id FROM lead WHERE id <= 4 OR email LIKE 'few-%%' ORDER BY id")
         lead = self.chance.choice(known)["id"]

@@ -1,6 +1,7 @@
 -- name: queue_sort
--- Look at rows that were inserted since: note their own keys (an index entry has its limit), their shape and when they are due.
-WITH fresh AS (
+-- Look at rows that were inserted since: note their own keys (an index entry has its limit), their shape and when they are due, and let
+-- those go that no earlier unfinished row holds back, unless they are to get further keys first (more_keys).
+WITH fresh AS MATERIALIZED (
     SELECT q.outbox_id, o.operation, o.payload, o.options, o.partition_name, o.not_before, o.expires_at, o.created_at,
         o.if_matches IS NOT NULL OR o.if_unchanged_since IS NOT NULL AS locked,
         l.lookup, jsonb_build_array(o.operation, l.lookup, o.partition_name, o.options - 'on_failure')::text AS shape
@@ -9,9 +10,8 @@ WITH fresh AS (
     WHERE q.state = 'new'
     ORDER BY q.outbox_id
     LIMIT :most
-), keyed AS (
-    INSERT INTO outbox_key (key, outbox_id)
-    SELECT k.kind || CASE WHEN length(k.name) > 500 THEN md5(k.name) ELSE k.name END, f.outbox_id
+), named AS MATERIALIZED (
+    SELECT DISTINCT k.kind || CASE WHEN length(k.name) > 500 THEN md5(k.name) ELSE k.name END AS key, f.outbox_id
     FROM fresh f CROSS JOIN LATERAL (
         VALUES
             ('lead:', f.payload ->> 'id'),
@@ -22,19 +22,25 @@ WITH fresh AS (
         SELECT 'lead:', l FROM jsonb_array_elements_text(CASE f.operation WHEN 'merge' THEN f.payload -> 'leadIds' ELSE '[]' END) AS l
     ) AS k (kind, name)
     WHERE k.name IS NOT NULL
-    ON CONFLICT DO NOTHING
+), keyed AS (
+    INSERT INTO outbox_key (key, outbox_id) SELECT key, outbox_id FROM named ON CONFLICT DO NOTHING
+), held AS (
+    SELECT DISTINCT n.outbox_id
+    FROM (SELECT key, outbox_id, min(outbox_id) OVER (PARTITION BY key) AS first FROM named) AS n
+    WHERE least(n.first, (SELECT o.outbox_id FROM outbox_key o WHERE o.key = n.key ORDER BY o.outbox_id LIMIT 1)) < n.outbox_id
 )
 UPDATE outbox_queue q
-SET state = 'blocked',
+SET state = CASE WHEN CAST(:more_keys AS boolean) OR h.outbox_id IS NOT NULL THEN 'blocked'
+        WHEN coalesce(f.not_before, f.created_at) <= clock_timestamp() THEN 'ready' ELSE 'waiting' END,
     shape = CASE WHEN length(f.shape) > 500 THEN md5(f.shape) ELSE f.shape END,
     run = CASE WHEN f.operation IN ('create_or_update', 'update_only') AND f.options ->> 'on_failure' IS DISTINCT FROM 'halt' AND NOT f.locked
         THEN hashtextextended(f.lookup || ':' || lower(btrim(f.payload ->> f.lookup)), 0) END,
     bytes = octet_length(f.payload::text) + 2,
     due_at = coalesce(f.not_before, f.created_at),
     expires_at = f.expires_at
-FROM fresh f
+FROM fresh f LEFT JOIN held h ON h.outbox_id = f.outbox_id
 WHERE q.outbox_id = f.outbox_id
-RETURNING q.outbox_id;
+RETURNING q.outbox_id, coalesce(q.expires_at <= statement_timestamp(), false) AS over;
 
 -- name: queue_release
 -- Let those of the rows go that no earlier unfinished row holds back.
@@ -61,9 +67,17 @@ WHERE q.outbox_id = h.outbox_id AND q.state = 'blocked'
     SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.outbox_id < mine.outbox_id
     WHERE mine.outbox_id = q.outbox_id);
 
--- name: queue_runs_short
--- Whether fewer rows are ready than a call can carry.
-SELECT count(*) < :most FROM (SELECT FROM outbox_queue WHERE state = 'ready' ORDER BY outbox_id LIMIT :most) AS few;
+-- name: queue_look
+-- What a claim must see to first: rows that are due, over or new, and whether the shape that is next could fill a call; one look at the head of each index.
+SELECT
+    coalesce((SELECT min(due_at) <= statement_timestamp() FROM outbox_queue WHERE state IN ('waiting', 'closing')), false) AS due,
+    coalesce((SELECT min(expires_at) <= statement_timestamp() FROM outbox_queue
+        WHERE expires_at IS NOT NULL AND state NOT IN ('sending', 'closing')), false) AS over,
+    (SELECT true FROM outbox_queue WHERE state = 'new' ORDER BY outbox_id LIMIT 1) IS NOT NULL AS fresh,
+    (SELECT count(*) < :most FROM (
+        SELECT FROM outbox_queue WHERE state = 'ready'
+          AND shape = (SELECT f.shape FROM outbox_queue f WHERE f.state = 'ready' ORDER BY f.outbox_id LIMIT 1)
+        ORDER BY outbox_id LIMIT :most) AS few) AS short;
 
 -- name: queue_wake
 -- Rows whose waiting time is over. (An index can be asked for what is stable within a statement alone.)
@@ -102,29 +116,44 @@ WHERE total <= :bytes OR place = 1
 ORDER BY outbox_id;
 
 -- name: queue_resolve
--- Add the other names of the leads that these rows touch, as the mirror knows them now.
+-- Add the other names of the leads that these rows touch, as the mirror knows them now. (OFFSET 0: look each of them up by the index,
+-- whatever the planner believes of a table that has just grown.)
 INSERT INTO outbox_key (key, outbox_id)
 SELECT 'lead:' || l.id, k.outbox_id
-FROM outbox_key k JOIN lead l ON lower(l.email) = CASE WHEN k.key LIKE 'email:%' THEN substr(k.key, 7) END
-WHERE k.outbox_id = ANY(:ids) AND l._deleted_at IS NULL
+FROM outbox_key k CROSS JOIN LATERAL (
+    SELECT id FROM lead WHERE lower(email) = substr(k.key, 7) AND _deleted_at IS NULL OFFSET 0) AS l
+WHERE k.outbox_id = ANY(:ids) AND k.key LIKE 'email:%'
 UNION
 SELECT 'email:' || lower(btrim(l.email)), k.outbox_id
-FROM outbox_key k JOIN lead l ON l.id = CASE WHEN k.key LIKE 'lead:%' THEN substr(k.key, 6)::bigint END
-WHERE k.outbox_id = ANY(:ids) AND l.email <> ''
+FROM outbox_key k CROSS JOIN LATERAL (
+    SELECT email FROM lead WHERE id = CASE WHEN k.key LIKE 'lead:%' THEN substr(k.key, 6)::bigint END AND email <> '' OFFSET 0) AS l
+WHERE k.outbox_id = ANY(:ids) AND k.key LIKE 'lead:%'
 ON CONFLICT DO NOTHING;
 
 -- name: queue_claim
--- Claim those of the candidates whose keys nobody holds: no earlier unfinished row, no row being sent.
-UPDATE outbox_queue q
-SET state = 'sending', claim = :claim, replica = :replica, claimed_at = clock_timestamp()
-WHERE q.outbox_id = ANY(:ids) AND q.state = 'ready'
-  AND NOT EXISTS (
-    SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.outbox_id < mine.outbox_id
-    WHERE mine.outbox_id = q.outbox_id)
-  AND NOT EXISTS (
-    SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.busy AND other.outbox_id <> mine.outbox_id
-    WHERE mine.outbox_id = q.outbox_id)
-RETURNING q.outbox_id;
+-- Claim those of the candidates whose keys nobody holds (no earlier unfinished row, no row being sent), and close their keys.
+WITH number AS MATERIALIZED (
+    SELECT nextval('outbox_claim') AS claim
+), won AS (
+    UPDATE outbox_queue q
+    SET state = 'sending', claim = (SELECT claim FROM number), replica = :replica, claimed_at = clock_timestamp()
+    WHERE q.outbox_id = ANY(:ids) AND q.state = 'ready'
+      AND NOT EXISTS (
+        SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.outbox_id < mine.outbox_id
+        WHERE mine.outbox_id = q.outbox_id)
+      AND NOT EXISTS (
+        SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.busy AND other.outbox_id <> mine.outbox_id
+        WHERE mine.outbox_id = q.outbox_id)
+    RETURNING q.outbox_id, q.claim
+), closed AS (
+    UPDATE outbox_key k SET busy = true FROM won w WHERE k.outbox_id = w.outbox_id RETURNING k.outbox_id, k.key
+), followed AS (
+    SELECT DISTINCT c.outbox_id FROM closed c
+    CROSS JOIN LATERAL (
+        SELECT FROM outbox_key later WHERE later.key = c.key AND later.outbox_id > c.outbox_id ORDER BY later.outbox_id LIMIT 1) AS behind
+)
+SELECT w.outbox_id, w.claim, f.outbox_id IS NOT NULL AS followed
+FROM won w LEFT JOIN followed f ON f.outbox_id = w.outbox_id;
 
 -- name: queue_followers
 -- Rows that can share a record with rows that were just claimed: right behind them on each of their keys, of their run, due, and without a key of their own.
@@ -155,16 +184,16 @@ WITH heads AS (
 SELECT head, outbox_id FROM unbroken WHERE total <= :bytes AND place <= :most ORDER BY outbox_id;
 
 -- name: queue_join
--- Claim rows that share a record with one that was just claimed.
-UPDATE outbox_queue SET state = 'sending', claim = :claim, replica = :replica, claimed_at = clock_timestamp() WHERE outbox_id = ANY(:ids);
+-- Claim rows that share a record with one that was just claimed, and close their keys.
+WITH joined AS (
+    UPDATE outbox_queue SET state = 'sending', claim = :claim, replica = :replica, claimed_at = clock_timestamp()
+    WHERE outbox_id = ANY(:ids) RETURNING outbox_id
+)
+UPDATE outbox_key k SET busy = true FROM joined j WHERE k.outbox_id = j.outbox_id;
 
 -- name: queue_demote
 -- Candidates that turned out to be held back.
 UPDATE outbox_queue SET state = 'blocked' WHERE outbox_id = ANY(:ids) AND state = 'ready';
-
--- name: queue_busy
--- Close the keys of rows that are about to be sent.
-UPDATE outbox_key SET busy = true WHERE outbox_id = ANY(:ids);
 
 -- name: outbox_sending
 -- Mark the claimed rows and return what the call needs.
@@ -177,10 +206,6 @@ RETURNING o.id, o.operation, outbox_lookup(o.lookup_field, o.payload) AS lookup,
     o.attempts, q.unknown, o.on_unknown_outcome, o.if_matches, o.if_unchanged_since, 0.0 AS age, o.first_sent_at,
     CASE WHEN o.attempts > 1 THEN (SELECT count(*) FROM outbox_attempt a WHERE a.outbox_id = o.id AND a.outcome = 'retry') ELSE 0 END
         AS turned_away;
-
--- name: next_claim
--- Number of the next claim.
-SELECT nextval('outbox_claim');
 
 -- name: outbox_leads_by_email
 -- Which living leads of the mirror bear these addresses.
@@ -233,6 +258,8 @@ WITH told AS (
     FROM told t
     JOIN outbox_queue q ON q.outbox_id = t.outbox_id AND q.claim = :claim AND q.state = 'sending'
     JOIN outbox o ON o.id = t.outbox_id
+    ORDER BY q.outbox_id
+    FOR UPDATE OF q
 ), noted AS (
     INSERT INTO outbox_attempt (outbox_id, number, claim, replica, started_at, finished_at, duration_ms, outcome, endpoint,
         request_id, error_code, error_message)
@@ -262,10 +289,19 @@ RETURNING o.id;
 SELECT DISTINCT key FROM outbox_key WHERE outbox_id = ANY(:ids);
 
 -- name: queue_finish
--- Forget rows that are done, and their keys with them, but for those that halt what is behind them.
-DELETE FROM outbox_queue q USING outbox o
-WHERE q.outbox_id = ANY(:ids) AND o.id = q.outbox_id
-  AND NOT (o.options ->> 'on_failure' IS NOT DISTINCT FROM 'halt' AND o.status IN ('failed', 'conflict', 'uncertain', 'expired'));
+-- Forget rows that are done, and their keys with them, but for those that halt what is behind them; return the keys that other rows
+-- wait for, and NULL where rows are left.
+WITH gone AS (
+    DELETE FROM outbox_queue q USING outbox o
+    WHERE q.outbox_id = ANY(:ids) AND o.id = q.outbox_id
+      AND NOT (o.options ->> 'on_failure' IS NOT DISTINCT FROM 'halt' AND o.status IN ('failed', 'conflict', 'uncertain', 'expired'))
+    RETURNING q.outbox_id
+), freed AS (
+    SELECT DISTINCT k.key FROM outbox_key k WHERE k.outbox_id IN (SELECT outbox_id FROM gone)
+)
+SELECT f.key FROM freed f WHERE EXISTS (SELECT FROM outbox_key o WHERE o.key = f.key AND o.outbox_id <> ALL(:ids))
+UNION ALL
+SELECT NULL WHERE (SELECT count(*) FROM gone) < cardinality(CAST(:ids AS bigint[]));
 
 -- name: queue_halt
 -- Let rows that ended badly keep their keys, so that no later row passes them, until a person decides.
@@ -297,10 +333,10 @@ UPDATE outbox_queue SET state = 'blocked' WHERE outbox_id = ANY(:ids);
 UPDATE outbox_key SET busy = false WHERE outbox_id = ANY(:ids) AND busy;
 
 -- name: queue_close
--- Rows whose outcome is not known: their keys stay closed for a while.
+-- Rows whose outcome is not known: their keys stay closed for a while. Rows of one record are due in one moment, so that they go together again.
 UPDATE outbox_queue q
 SET state = 'closing', claim = NULL, replica = NULL, claimed_at = NULL, unknown = q.unknown OR t.unknown,
-    due_at = clock_timestamp() + t.due_in * interval '1 second'
+    due_at = statement_timestamp() + t.due_in * interval '1 second'
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS t (outbox_id bigint, due_in double precision, unknown boolean)
 WHERE q.outbox_id = t.outbox_id;
 
