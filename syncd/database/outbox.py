@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from syncd.database.engine import Database, Transaction
 
 SORT_AT_ONCE = 3000
+SORTED_AHEAD = 3 * SORT_AT_ONCE
+"""So many rows are looked at before they can go, as far as there are: those of one lead may share a record."""
 MOST_SORTS = 5
-"""New rows are looked at so many times as often, where the call that is next could not be filled."""
 CALL_BYTES = 900_000
 LEAST_OF_A_RUN = 100
 """So many rows of one lead a call takes at least, where they can share a record and there is room."""
@@ -75,7 +76,7 @@ def _join(transaction: Transaction, heads: Sequence[int], *, claim: int, replica
 def _tidy(transaction: Transaction, most: int) -> None:
     """Wake rows that are due, end those that are over, and take in new ones where a call could not be filled."""
     for _ in range(MOST_SORTS):
-        look = transaction.row("queue_look", most=most)
+        look = transaction.row("queue_look", most=most, ahead=SORTED_AHEAD)
         assert look is not None  # noqa: S101 - it has one row
         if look.due:
             transaction.run("queue_wake")
@@ -83,8 +84,7 @@ def _tidy(transaction: Transaction, most: int) -> None:
             _reopen(transaction, [int(row.outbox_id) for row in closed if not row.finished])
             finish(transaction, [int(row.outbox_id) for row in closed if row.finished])
         more_keys = addresses.have_two_names(transaction)
-        wanted = look.fresh and look.short
-        fresh = transaction.rows("queue_sort", most=SORT_AT_ONCE, more_keys=more_keys) if wanted else []
+        fresh = transaction.rows("queue_sort", most=SORT_AT_ONCE, more_keys=more_keys) if look.sort else []
         if fresh and more_keys:
             addresses.add_names(transaction, _ids(fresh))
             transaction.run("queue_release", ids=_ids(fresh))

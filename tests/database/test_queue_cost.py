@@ -110,7 +110,7 @@ def test_neither_new_rows_nor_the_drains_questions_look_at_those_that_wait(desk,
         watch = Watch(patch)
         with desk.database.begin() as transaction:
             for name in ("queue_next_due", "queue_is_busy", "queue_look"):
-                transaction.row(name, **({"most": A_CALL} if name == "queue_look" else {}))
+                transaction.row(name, **({"most": A_CALL, "ahead": A_CALL} if name == "queue_look" else {}))
             transaction.run("queue_wake")
             transaction.rows("queue_closed")
             transaction.rows("queue_expire")

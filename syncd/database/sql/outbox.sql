@@ -68,16 +68,19 @@ WHERE q.outbox_id = h.outbox_id AND q.state = 'blocked'
     WHERE mine.outbox_id = q.outbox_id);
 
 -- name: queue_look
--- What a claim must see to first: rows that are due, over or new, and whether the shape that is next could fill a call; one look at the head of each index.
+-- What a claim must see to first: rows that are due, over or new, and whether new ones should be looked at: where the shape that is next
+-- could not fill a call, or too few rows are known to see who could share a record. One look at the head of each index.
 SELECT
     coalesce((SELECT min(due_at) <= statement_timestamp() FROM outbox_queue WHERE state IN ('waiting', 'closing')), false) AS due,
     coalesce((SELECT min(expires_at) <= statement_timestamp() FROM outbox_queue
         WHERE expires_at IS NOT NULL AND state NOT IN ('sending', 'closing')), false) AS over,
-    (SELECT true FROM outbox_queue WHERE state = 'new' ORDER BY outbox_id LIMIT 1) IS NOT NULL AS fresh,
-    (SELECT count(*) < :most FROM (
-        SELECT FROM outbox_queue WHERE state = 'ready'
-          AND shape = (SELECT f.shape FROM outbox_queue f WHERE f.state = 'ready' ORDER BY f.outbox_id LIMIT 1)
-        ORDER BY outbox_id LIMIT :most) AS few) AS short;
+    CASE WHEN (SELECT true FROM outbox_queue WHERE state = 'new' ORDER BY outbox_id LIMIT 1) THEN
+        (SELECT count(*) < :most FROM (
+            SELECT FROM outbox_queue WHERE state = 'ready'
+              AND shape = (SELECT f.shape FROM outbox_queue f WHERE f.state = 'ready' ORDER BY f.outbox_id LIMIT 1)
+            ORDER BY outbox_id LIMIT :most) AS few)
+        OR (SELECT count(*) < :ahead FROM (SELECT FROM outbox_queue WHERE state = 'ready' ORDER BY outbox_id LIMIT :ahead) AS known)
+        ELSE false END AS sort;
 
 -- name: queue_wake
 -- Rows whose waiting time is over. (An index can be asked for what is stable within a statement alone.)
