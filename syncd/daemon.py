@@ -235,6 +235,7 @@ class Daemon:
             transaction.run("run_prune")
             transaction.run("replica_prune", kind=kind)
             transaction.run("foreign_prune", days=days)
+            transaction.run("import_prune", days=days)
             transaction.run("ended_members_prune")
             if settings.mirror.deleted_leads == "purge":
                 counts["purged"] = transaction.run("lead_purge")

@@ -22,6 +22,12 @@ OUTBOX_ROWS = Counter(
     "syncd_outbox_rows", "Outbox rows, by what an attempt made of them", ["operation", "status"]
 )
 OUTBOX_CALLS = Counter("syncd_outbox_calls", "Calls that carried outbox rows", ["operation"])
+OUTBOX_IMPORTS = Counter(
+    "syncd_outbox_imports", "Files of outbox rows for bulk import, by how they ended", ["state"]
+)
+OUTBOX_WARNINGS = Counter(
+    "syncd_outbox_warnings", "Outbox rows that Marketo carried out with a warning", ["operation"]
+)
 OUTBOX_CONFLICTS = Counter(
     "syncd_outbox_conflicts", "Fields in which a lead was not as a row with a lock believed", ["resolution"]
 )

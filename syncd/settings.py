@@ -222,6 +222,19 @@ class Outbox(Section):
     coalesce: bool = Field(
         default=True, description="send consecutive upserts or updates of one lead as one record"
     )
+    import_from: int = Field(
+        default=50_000,
+        ge=0,
+        description="waiting upserts of the same fields from which on they go by bulk import; 0: never",
+    )
+    import_poll_seconds: float = Field(
+        default=15, gt=0, description="seconds between two looks at a bulk import; Marketo asks for 5 to 30"
+    )
+    import_unknown_wait_seconds: float = Field(
+        default=3600,
+        ge=0,
+        description="how long the leads of a file stay closed of which nobody knows whether Marketo has it",
+    )
     retry_base_seconds: float = Field(default=2, gt=0, description="upper bound of the first back-off")
     retry_cap_seconds: float = Field(default=900, gt=0, description="upper bound of every back-off")
     retry_at_most: int = Field(

@@ -18,6 +18,8 @@ from syncd.errors import ConfigError
 from syncd.marketo.client import Client
 from syncd.mirror.runs import Feeds, Progress, no_progress
 from syncd.outbox.drain import Drain
+from syncd.outbox.imported import ReadBack
+from syncd.outbox.imports import Imports
 from syncd.outbox.locks import Locks
 from syncd.outbox.send import Sender
 
@@ -70,9 +72,20 @@ class App:
                 lambda asks, records: locks.changed(self.database, asks, records),
             ),
         )
+        imports = Imports(
+            database=self.database,
+            client=self.client,
+            clock=self.clock,
+            conf=self.settings.outbox,
+            replica=replica,
+            timeout_scale=self.settings.marketo.timeout_scale,
+            after_error=sender.after_error,
+            read_back=ReadBack(self.database, self.client),
+        )
         return Drain(
             database=self.database,
             sender=sender,
+            imports=imports,
             clock=self.clock,
             conf=self.settings.outbox,
             replica=replica,

@@ -62,6 +62,7 @@ def _lines(taken: dict[str, Any]) -> list[str]:
             f"{outbox['failed']} failed, {outbox['uncertain']} uncertain, {outbox['conflict']} in conflict"
             + (f", {outbox['halted']} halting what is behind them" if outbox["halted"] else "")
         ),
+        *_imports(outbox),
         _calls(api),
     ]
     lines.insert(
@@ -87,6 +88,14 @@ def _lines(taken: dict[str, Any]) -> list[str]:
         for r in taken["replicas"]
     ]
     return lines if taken["replicas"] else [*lines, "replica   none runs"]
+
+
+def _imports(outbox: dict[str, Any]) -> list[str]:
+    if not outbox["imports_under_way"]:
+        return []
+    return [
+        f"imports   {outbox['imports_under_way']} under way, with {outbox['rows_in_imports']} rows of the outbox"
+    ]
 
 
 def _calls(api: dict[str, Any]) -> str:

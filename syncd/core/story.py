@@ -109,7 +109,11 @@ def _sides(story: dict[str, Any]) -> list[str]:
 
 def _stands(row: dict[str, Any], story: dict[str, Any]) -> list[str]:
     lines = []
-    if row["status"] == "sending":
+    if row["status"] == "sending" and row["import_batch"]:
+        lines.append(
+            f"It is in bulk import {row['import_batch']}: Marketo works at it when it can, mostly within minutes."
+        )
+    elif row["status"] == "sending":
         lines.append("A call that carries it is under way.")
     lines += [
         f"It waits for row {blocker['outbox_id']} ({blocker['status']}), which touches the same lead."
@@ -139,6 +143,8 @@ def _ended(row: dict[str, Any]) -> str:
         words += f": lead {row['lead_id']}"
         if result.get("status"):
             words += f" was {result['status']}"
+    if result.get("warning"):
+        words += f", with a warning: {result['warning']}"
     if result.get("proven_by"):
         words += f", proven: {result['proven_by']}"
     if result.get("resolved_by"):

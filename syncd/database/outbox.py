@@ -57,16 +57,22 @@ def claim(database: Database, *, replica: int, most: int, coalesce: bool = False
             if won:
                 number = int(claimed[0].claim)
                 followed = [int(row.outbox_id) for row in claimed if coalesce and row.followed]
-                behind = _join(transaction, followed, claim=number, replica=replica) if followed else {}
+                behind = (
+                    join(transaction, followed, claim=number, replica=replica, most_bytes=CALL_BYTES)
+                    if followed
+                    else {}
+                )
                 rows = transaction.rows("outbox_sending", claim=number)
                 return _claim(number, sorted(rows, key=lambda row: row.id), behind)
     return None
 
 
-def _join(transaction: Transaction, heads: Sequence[int], *, claim: int, replica: int) -> dict[int, int]:
+def join(
+    transaction: Transaction, heads: Sequence[int], *, claim: int, replica: int, most_bytes: int
+) -> dict[int, int]:
     """Claim the rows that can share a record with these; return which one each of them follows."""
     each = max(LEAST_OF_A_RUN, SORT_AT_ONCE // len(heads))
-    found = transaction.rows("queue_followers", ids=heads, most=SORT_AT_ONCE, each=each, bytes=CALL_BYTES)
+    found = transaction.rows("queue_followers", ids=heads, most=SORT_AT_ONCE, each=each, bytes=most_bytes)
     behind = {int(row.outbox_id): int(row.head) for row in found}
     if behind:
         transaction.run("queue_join", ids=list(behind), claim=claim, replica=replica)
@@ -83,15 +89,21 @@ def _tidy(transaction: Transaction, most: int) -> None:
             closed = transaction.rows("queue_closed")
             _reopen(transaction, [int(row.outbox_id) for row in closed if not row.finished])
             finish(transaction, [int(row.outbox_id) for row in closed if row.finished])
-        more_keys = addresses.have_two_names(transaction)
-        fresh = transaction.rows("queue_sort", most=SORT_AT_ONCE, more_keys=more_keys) if look.sort else []
-        if fresh and more_keys:
-            addresses.add_names(transaction, _ids(fresh))
-            transaction.run("queue_release", ids=_ids(fresh))
+        fresh = sort_in(transaction) if look.sort else []
         if look.over or look.due or any(row.over for row in fresh):
             finish(transaction, _ids(transaction.rows("queue_expire")))
         if len(fresh) < SORT_AT_ONCE:
             return
+
+
+def sort_in(transaction: Transaction) -> Sequence[Any]:
+    """Take in rows that were inserted since, up to a number; return them. The queue's lock must be held."""
+    more_keys = addresses.have_two_names(transaction)
+    fresh = transaction.rows("queue_sort", most=SORT_AT_ONCE, more_keys=more_keys)
+    if fresh and more_keys:
+        addresses.add_names(transaction, _ids(fresh))
+        transaction.run("queue_release", ids=_ids(fresh))
+    return fresh
 
 
 def finish(transaction: Transaction, ids: Sequence[int]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from syncd import log, metrics
 from syncd.core.outbox import Claim, Settlement, Verdict
 from syncd.database import effects, locks, outbox, state
-from syncd.errors import DatabaseProblem
+from syncd.errors import DatabaseProblem, SyncdError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from syncd import settings
     from syncd.clock import Clock
     from syncd.database.engine import Database
+    from syncd.outbox.imports import Imports
     from syncd.outbox.send import Sender
 
 LONGEST_NAP = 5.0
@@ -63,12 +64,14 @@ class Drain:
         *,
         database: Database,
         sender: Sender,
+        imports: Imports,
         clock: Clock,
         conf: settings.Outbox,
         replica: Callable[[], int | None],
     ) -> None:
         self._database = database
         self._sender = sender
+        self.imports = imports
         self._clock = clock
         self._conf = conf
         self._replica = replica
@@ -79,8 +82,8 @@ class Drain:
         self._guard = threading.Lock()
 
     def start(self) -> None:
-        """Start the workers and the rescuer."""
-        jobs = [("rescue", self._rescuing)] + [
+        """Start the workers, the rescuer, and who looks after imports."""
+        jobs = [("rescue", self._rescuing), ("import", self._importing)] + [
             (f"drain-{n}", self._working) for n in range(self._conf.workers)
         ]
         self._threads = [threading.Thread(target=job, name=name, daemon=True) for name, job in jobs]
@@ -212,3 +215,17 @@ class Drain:
             except Exception:  # noqa: BLE001 - told, and the rescuer goes on
                 log.get("outbox").exception("orphaned claims can't be rescued in a way that nobody foresaw")
             self._stop.wait(RESCUE_EVERY)
+
+    def _importing(self) -> None:
+        while not self._stop.is_set():
+            try:
+                if self.imports.step():
+                    self.wake()
+                else:
+                    self._stop.wait(self.imports.nap())
+            except SyncdError as problem:
+                log.get("outbox").warning("imports can't be looked after", error=str(problem))
+                self._stop.wait(AFTER_SURPRISE_SECONDS)
+            except Exception:  # noqa: BLE001 - told, and the thread goes on
+                log.get("outbox").exception("imports can't be looked after in a way that nobody foresaw")
+                self._stop.wait(AFTER_SURPRISE_SECONDS)

@@ -39,6 +39,7 @@ def take(
         runs = transaction.rows("runs_last")
         pauses = transaction.rows("pauses")
         exports = transaction.row("export_state", kind=kind)
+        imports = transaction.row("import_counts")
         walks = {w.purpose: w for w in transaction.rows("walks")}
         replicas = transaction.rows("replicas_alive", kind=kind)
         spent = forecast.spending(transaction, budget)
@@ -67,6 +68,8 @@ def take(
             "uncertain": outbox.uncertain,
             "conflict": outbox.conflict,
             "halted": outbox.halted,
+            "imports_under_way": imports.under_way if imports else 0,
+            "rows_in_imports": imports.rows if imports else 0,
             "oldest_seconds": outbox.oldest_seconds,
         },
         "api": {

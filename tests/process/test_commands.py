@@ -29,6 +29,8 @@ KEYS = {
         "uncertain": int,
         "conflict": int,
         "halted": int,
+        "imports_under_way": int,
+        "rows_in_imports": int,
         "oldest_seconds": None,
     },
     "api": {

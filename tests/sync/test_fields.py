@@ -161,6 +161,29 @@ def test_rows_that_name_a_lead_by_hashed_address_and_by_id_keep_their_order(
     assert inside.simulator.lead(5)["lastName"] == ("By id" if first == "email" else "By address")
 
 
+def test_a_backlog_by_address_goes_as_a_file_though_the_mirror_holds_no_address(
+    house: Callable[..., Inside], conf: Conf
+) -> None:
+    conf["outbox"] |= {"import_from": 10, "import_poll_seconds": 0.05}
+    inside = house(**hashing("email"))
+    inside.simulator.set_options(import_seconds=0.05)
+    inside.fill()
+    inside.catch_up()
+    rows = [
+        ("create_or_update", {"email": f"sesame-{n}@example.com", "lastName": f"N {n}"}) for n in range(12)
+    ]
+    rows[3][1]["email"] = inside.simulator.lead(5)["email"].upper()
+    ids = inside.insert_all(rows)
+    inside.until(lambda: not inside.drain.imports.step() and inside.row(ids[0])["finished_at"])
+    assert [i["state"] for i in inside.sql("SELECT state FROM outbox_import")] == ["done"]
+    assert {inside.row(number)["status"] for number in ids} == {"succeeded"}
+    assert inside.row(ids[3])["lead_id"] == 5
+    assert inside.lead(5)["last_name"] == "N 3"
+    assert inside.value("SELECT count(*) FROM dirty_lead") == 0
+    assert places(inside, "sesame-") == []
+    inside.proven()
+
+
 def test_a_deletion_by_hashed_address_finds_its_lead_and_only_one(house: Callable[..., Inside]) -> None:
     inside = house(**hashing("email"))
     inside.fill()
@@ -245,8 +268,9 @@ def test_leaving_out_empties_and_taking_back_refills(house: Callable[..., Inside
 
 
 def test_another_salt_and_no_hash_at_all_read_the_values_anew_while_the_outbox_waits(
-    house: Callable[..., Inside],
+    house: Callable[..., Inside], conf: Conf
 ) -> None:
+    conf["outbox"]["import_from"] = 1
     first = house(**hashing("email", "dateOfBirth"))
     first.fill()
     first.simulator.edit_lead(5, dateOfBirth="1990-02-03")
@@ -257,6 +281,7 @@ def test_another_salt_and_no_hash_at_all_read_the_values_anew_while_the_outbox_w
     assert not other.step()
     schema.pull(other.feeds)
     assert not other.step(), "addresses are being read anew"
+    assert not other.drain.imports.step()
     backfill.pull(other.feeds)
     dirty.pull(other.feeds)
     assert other.lead(5)["email"] not in {old, None}

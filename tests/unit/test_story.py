@@ -32,6 +32,7 @@ ROW: dict[str, Any] = {
     "created_by": "shop",
     "finished_at": None,
     "queue_state": "new",
+    "import_batch": None,
     "due_at": None,
 }
 ATTEMPT: dict[str, Any] = {
@@ -68,6 +69,14 @@ def test_it_tells_who_asked_for_what() -> None:
     assert "inserted at 2026-05-01 12:00:00.000 UTC by shop" in story
     for words in ("Ørsted", "order-1", "not to be sent after", "on_failure"):
         assert words in story
+
+
+def test_it_tells_of_the_import_that_carries_it_and_of_a_warning() -> None:
+    assert "in bulk import 1001" in text(status="sending", queue_state="sending", import_batch=1001)
+    story = text(
+        status="succeeded", finished_at=NOON, lead_id=42, result={"status": "imported", "warning": "cut off"}
+    )
+    assert "lead 42 was imported, with a warning: cut off" in story
 
 
 def test_it_tells_each_attempt_with_its_call_and_what_is_due() -> None:

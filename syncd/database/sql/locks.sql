@@ -23,6 +23,10 @@ WHERE NOT EXISTS (
     WHERE o.lead_id = c.lead_id AND o.payload ? c.name AND a.outcome IN ('succeeded', 'unknown')
       AND c.at BETWEEN a.started_at - interval '2 seconds'
         AND a.finished_at + CASE a.outcome WHEN 'unknown' THEN interval '90 seconds' ELSE interval '2 seconds' END)
+  AND NOT EXISTS (
+    -- Nor those of a call or an import that is still under way.
+    SELECT FROM outbox_key k JOIN outbox_queue q ON q.outbox_id = k.outbox_id JOIN outbox o ON o.id = k.outbox_id
+    WHERE k.key = 'lead:' || c.lead_id AND q.state = 'sending' AND c.at >= q.claimed_at - interval '2 seconds' AND o.payload ? c.name)
 GROUP BY c.lead_id
 ORDER BY c.lead_id
 ON CONFLICT (lead_id) DO UPDATE SET changed_at = EXCLUDED.changed_at WHERE f.changed_at < EXCLUDED.changed_at;

@@ -238,14 +238,14 @@ SELECT NOT (EXISTS (SELECT FROM outbox_queue WHERE state = 'new') OR EXISTS (SEL
     OR EXISTS (SELECT FROM outbox_queue WHERE state = 'sending') OR EXISTS (SELECT FROM outbox_queue WHERE state IN ('waiting', 'closing')));
 
 -- name: queue_orphans
--- Rows that a replica was sending when its session ended.
+-- Rows that a replica was sending by a call when its session ended; imports have their own rescue.
 SELECT o.id, o.operation, outbox_lookup(o.lookup_field, o.payload) AS lookup, o.partition_name, o.options - 'on_failure' AS options, o.payload,
     o.attempts, q.unknown, o.on_unknown_outcome, o.if_matches, o.if_unchanged_since, q.claim,
     extract(epoch FROM clock_timestamp() - q.claimed_at)::float AS age, o.first_sent_at,
     CASE WHEN o.attempts > 1 THEN (SELECT count(*) FROM outbox_attempt a WHERE a.outbox_id = o.id AND a.outcome = 'retry') ELSE 0 END
         AS turned_away
 FROM outbox_queue q JOIN outbox o ON o.id = q.outbox_id
-WHERE q.state = 'sending' AND NOT EXISTS (
+WHERE q.state = 'sending' AND NOT EXISTS (SELECT FROM outbox_import i WHERE i.claim = q.claim AND i.finished_at IS NULL) AND NOT EXISTS (
     SELECT FROM pg_locks l
     WHERE l.locktype = 'advisory' AND l.classid = CAST(:kind AS oid) AND l.objid = CAST(q.replica AS oid) AND l.objsubid = 2 AND l.granted
       AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
@@ -374,7 +374,8 @@ LIMIT :most;
 
 -- name: outbox_row
 -- One row, whole.
-SELECT o.*, q.state AS queue_state, q.due_at, q.unknown, outbox_lookup(o.lookup_field, o.payload) AS lookup
+SELECT o.*, q.state AS queue_state, q.due_at, q.unknown, outbox_lookup(o.lookup_field, o.payload) AS lookup,
+    (SELECT i.batch_id FROM outbox_import i WHERE i.claim = q.claim) AS import_batch
 FROM outbox o LEFT JOIN outbox_queue q ON q.outbox_id = o.id
 WHERE o.id = :id;
 

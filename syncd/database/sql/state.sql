@@ -77,8 +77,8 @@ ON CONFLICT (lead_id) DO UPDATE SET mark = nextval('dirty_mark'), marked_at = no
     reason = CASE WHEN EXCLUDED.reason = 'outbox' THEN d.reason ELSE EXCLUDED.reason END;
 
 -- name: dirty_next
--- The leads that have been dirty for longest.
-SELECT lead_id, mark FROM dirty_lead ORDER BY mark LIMIT :most;
+-- The leads that have been dirty for longest. Those that an import is reading back by their keys at this moment are left to it.
+SELECT lead_id, mark FROM dirty_lead WHERE reason <> 'import' OR marked_at < now() - interval '1 minute' ORDER BY mark LIMIT :most;
 
 -- name: dirty_clear
 -- Take leads from the set that were not marked again since they were read; locked in the order in which others mark them.
@@ -95,7 +95,9 @@ DELETE FROM dirty_lead d USING mine m WHERE d.lead_id = m.lead_id RETURNING d.le
 -- Whether the set fills a call, holds news from Marketo, or has waited for long.
 SELECT count(*) >= :most OR coalesce(bool_or(reason <> 'outbox'), false)
     OR coalesce(min(marked_at) < now() - :seconds * interval '1 second', false)
-FROM (SELECT reason, marked_at FROM dirty_lead ORDER BY mark LIMIT :most) AS d;
+FROM (
+    SELECT reason, marked_at FROM dirty_lead WHERE reason <> 'import' OR marked_at < now() - interval '1 minute'
+    ORDER BY mark LIMIT :most) AS d;
 
 -- name: dirty_forget
 -- Leads that are gone need no reading; a read of them that is under way no longer counts.
