@@ -10,13 +10,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from syncd.core.fields import BASE_COLUMNS
-from syncd.database import leads, state
+from syncd.database import leads
 from syncd.mirror import schema
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from syncd.core.fields import LeadField
+    from syncd.marketo.client import Client
     from syncd.wiring import App
 
 FIELDS = 60
@@ -30,20 +31,18 @@ class BulkFile:
     checksum: str
 
 
-def sample(app: App) -> tuple[list[LeadField], bytes]:
-    """Give the mirror 60 fields, and return them with an export of them from the simulator."""
-    facts = [f for f in schema.read(app.client) if f.data_type != "formula"]
-    facts.sort(key=lambda f: f.name not in BASE_COLUMNS)
-    facts = facts[:FIELDS]
-    from syncd.core.fields import column_name
+def choose(client: Client) -> list[str]:
+    """Return 60 fields that bulk files can have, as the setting ``fields.include`` names them."""
+    names = [f.rest_name for f in client.describe() if f.rest_name and f.data_type != "formula"]
+    return sorted(names, key=lambda name: name not in BASE_COLUMNS)[:FIELDS]
 
-    columns: dict[str, str] = dict(BASE_COLUMNS)
-    for fact in facts:
-        columns.setdefault(fact.name, column_name(fact.name, set(columns.values())))
+
+def sample(app: App) -> tuple[list[LeadField], bytes]:
+    """Give the mirror the fields of its settings, and return them with an export of them from the simulator."""
+    schema.pull(app.feeds())
     with app.database.begin() as transaction:
-        leads.add_columns(transaction, [(columns[f.name], f) for f in facts if f.name not in BASE_COLUMNS])
-        state.put_fields(transaction, facts, columns)
         fields = leads.mirrored_fields(transaction)
+    assert len(fields) == FIELDS
     now = app.clock.now()
     export = app.client.create_export(
         [f.name for f in fields], created_at=(now - timedelta(days=30), now + timedelta(minutes=1))

@@ -16,7 +16,7 @@ from syncd.database.engine import Database
 from syncd.wiring import App
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -36,11 +36,15 @@ def database_of(url: str) -> Database:
 
 
 @contextmanager
-def app_of(url: str, base_url: str, mirror: dict[str, Any] | None = None) -> Iterator[App]:
+def app_of(
+    url: str, base_url: str, mirror: dict[str, Any] | None = None, *, fields: Sequence[str] = ()
+) -> Iterator[App]:
+    """Wire syncd to a Marketo and a database. fields: the only ones to mirror; none: all."""
     conf = settings.Settings(
         marketo={"base_url": base_url, "client_id": "simulator", "client_secret": "simulator-secret"},
         database={"url": url},
         mirror={"export_poll_seconds": 1.1} | (mirror or {}),
+        fields={"include": list(fields)},
         budget={
             "calls_per_20_seconds": 100, "concurrent_calls": 10, "calls_per_day": 1_000_000, "export_mb_per_day": 1_000_000,
         },

@@ -44,6 +44,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path.endswith("file.json"):
             self._file()
+        elif "/activities/pagingtoken.json" in self.path:
+            self._answer({"requestId": "1#1", "success": True, "nextPageToken": "bench"})
         else:
             self._job(self.path.split("/")[-2], **self.server.done)
 
