@@ -7,6 +7,8 @@ from typing import Any
 
 LEADS, LISTS, PROGRAMS, CAMPAIGNS = 10, 2, 3, 4
 STEPS = (6, 26)
+FEW = 3
+"""So many leads are met more often than the others: their values come back, and their merges are chains."""
 NASTY, EMPTY = 0.3, 0.2
 """Shares of histories with the simulator's nasty profile, and of those that begin with an empty database."""
 HOUR, DAY = 3600.0, 86_400.0
@@ -150,10 +152,10 @@ class Drawing:
             (self.failing_job, 1),
         )
         self._edits: tuple[tuple[Callable[[], Step], int], ...] = (
-            (self.change_a_lead, 12),
+            (self.change_a_lead, 16),
             (self.create_a_lead, 4),
             (self.delete_a_lead, 3),
-            (self.merge_leads, 4),
+            (self.merge_leads, 6),
             (self.change_a_list, 6),
             (self.change_a_program, 6),
             (self.change_a_member, 2),
@@ -256,7 +258,9 @@ class Drawing:
         return Step("delete_a_lead", {"lead": self._lead()})
 
     def merge_leads(self) -> Step:
-        winner, *losers = self.chance.sample(range(1, LEADS + 3), self._one((2, 2, 3)))
+        # Among few, so that a winner is merged on.
+        among = range(1, FEW + 2) if self.chance.random() < 0.5 else range(1, LEADS + 3)
+        winner, *losers = self.chance.sample(among, self._one((2, 2, 3)))
         how = self._one(("leaddb", "leaddb", "form", "api"))
         return Step("merge_leads", {"winner": winner, "losers": losers, "how": how})
 
@@ -339,6 +343,8 @@ class Drawing:
         return self.chance.choice(values)
 
     def _lead(self) -> int:
+        if self.chance.random() < 0.4:
+            return self.chance.randint(1, FEW)
         return self.chance.randint(1, LEADS + 2)
 
     def _leads(self) -> list[int]:

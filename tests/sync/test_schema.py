@@ -146,7 +146,9 @@ def test_a_field_that_is_hidden_keeps_its_column_and_is_filled_when_it_is_back(f
     assert row["hidden"]
     assert filled.lead(5)["department"] == "Sales"
     filled.simulator.edit_lead(5, department="Marketing")
-    filled.proven()
+    filled.catch_up()
+    # No log tells of a hidden field's change; it moves updatedAt where it comes in a later second.
+    assert {field for d in filled.differences() for field in d.fields} <= {"updatedAt"}
     filled.simulator.edit_field(name, isHidden=False)
     follow(filled)
     assert filled.lead(5)["department"] == "Marketing"

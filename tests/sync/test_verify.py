@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import structlog
@@ -11,10 +12,14 @@ from typer.testing import CliRunner, Result
 
 from syncd import simulator as marketo
 from syncd.cli.main import app as cli
+from syncd.daemon import Daemon
 from syncd.database import state
 from syncd.errors import QuotaExhausted, WorkFailed
-from syncd.mirror import assets, memberships
+from syncd.mirror import assets, memberships, schema
 from syncd.verify import compare, cost
+from syncd.wiring import App
+from tests.histories.edits import cookie_of
+from tests.histories.marketo import Other
 from tests.sync.inside import READ, Inside
 
 Verify = Callable[..., Result]
@@ -180,6 +185,51 @@ def test_a_sample_of_all_pages_finds_what_differs_in_leads_and_repairs_it(filled
         (650000, "extra"),
     }
     assert compare.run(filled.feeds, everything).differences == []
+
+
+def test_it_finds_what_no_feed_can_learn_and_repairs_it(filled: Inside) -> None:
+    """A cookie, a formula's value, and the updatedAt that a hidden field's change moved: no log tells of them."""
+    filled.simulator.edit_field("fullGreeting", isHidden=False)
+    schema.pull(filled.feeds)
+    filled.fill()
+    other = Other(filled.simulator.base_url)
+    other.ask("POST", f"/rest/v1/leads/5/associate.json?{urlencode({'cookie': cookie_of('unlogged')})}")
+    other.wire.close()
+    filled.simulator.edit_field("department", isHidden=True)
+    schema.pull(filled.feeds)
+    filled.simulator.advance(2)
+    filled.simulator.edit_lead(6, department="Unseen")
+    filled.sql("UPDATE lead SET full_greeting = 'Dear Nobody' WHERE id = 7")
+    filled.catch_up()
+    found = compare.run(filled.feeds, repair=True)
+    assert {(d.lead_id, d.kind, d.fields) for d in found.differences} == {
+        (5, "changed", ("cookies",)),
+        (6, "changed", ("updatedAt",)),
+        (7, "changed", ("fullGreeting",)),
+    }
+    assert found.repaired == 3
+    assert compare.run(filled.feeds).differences == []
+
+
+def test_the_service_compares_by_its_schedule_and_first_when_a_whole_period_has_passed(
+    filled: Inside, app: App
+) -> None:
+    service = Daemon(app)
+    job = next(job for job in service._jobs() if job.feed == compare.FEED)
+    assert not service._due(job)
+    late = job.every + 1
+    filled.sql("UPDATE run SET started_at = started_at - %s * interval '1 second'", late)
+    assert service._due(job)
+    job.work(filled.feeds)
+    assert filled.value("SELECT outcome FROM run WHERE feed = 'verify'") == "done"
+    assert not service._due(job)
+    filled.sql(
+        "UPDATE run SET started_at = started_at - %s * interval '1 second', "
+        "finished_at = finished_at - %s * interval '1 second' WHERE feed = 'verify'",
+        late,
+        late,
+    )
+    assert service._due(job)
 
 
 def test_a_seed_without_a_sample_is_a_mistake(verify: Verify) -> None:
