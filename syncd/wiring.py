@@ -63,6 +63,7 @@ class App:
             self.clock,
             self.settings.outbox,
             timeout_scale=self.settings.marketo.timeout_scale,
+            held=lambda claim: outbox.held(self.database, claim),
             leads_by_email=lambda emails: outbox.leads_by_email(self.database, emails),
             buried_by_email=lambda emails: outbox.buried_by_email(self.database, emails),
             locks=Locks(

@@ -56,7 +56,9 @@ EXPORT_PLACES = "places"
 """Code of the Retryable that a budget raises where all places for exports are taken."""
 STOPPING, LEDGER = "stopping", "ledger"
 """Codes of the Retryable that a budget raises when the service stops, or when the ledger is out of reach."""
-NOT_MADE = frozenset({STOPPING, LEDGER})
+LOST = "lost"
+"""Code of the Retryable of a call whose caller lost, while it waited, what it was to send."""
+NOT_MADE = frozenset({STOPPING, LEDGER, LOST})
 """With these codes the call never left."""
 
 ROUNDING = 1e-9

@@ -194,6 +194,14 @@ def orphans(database: Database) -> list[Claim]:
         ]
 
 
+def held(database: Database, number: int) -> bool:
+    """Tell whether a claim is still its replica's: the session lives, and nobody took a row over."""
+    kind = _unsigned(database.names.lock_class(REPLICA_CLASS))
+    with database.begin() as transaction:
+        row = transaction.row("queue_held", claim=number, kind=kind)
+    return bool(row and row.held)
+
+
 def leads_by_email(database: Database, emails: Sequence[str]) -> dict[str, list[int]]:
     """Return the living leads of the mirror by their address in lower case."""
     found: dict[str, list[int]] = {}

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from syncd import log
 from syncd.clock import Clock
-from syncd.core.budget import STOPPING, Budget, Lane
+from syncd.core.budget import LOST, STOPPING, Budget, Lane
 from syncd.core.codes import RATE_WINDOW
 from syncd.errors import AuthenticationFailed, MarketoError, Refused, Retryable
 from syncd.marketo import auth
@@ -71,11 +71,20 @@ class Calls:
         """Return the token in use, fetching one if there is none."""
         return self._tokens.get()
 
-    def call(self, request: Request, *, lane: Lane) -> Envelope:
-        """Carry a call out and return its envelope. Reads wait and try again; writes raise."""
+    def call(self, request: Request, *, lane: Lane, may_leave: Callable[[], bool] = lambda: True) -> Envelope:
+        """Carry a call out and return its envelope. Reads wait and try again; writes raise.
+
+        may_leave: asked last of all, when nothing is left to wait for; a call that may not raises Retryable.
+        """
 
         def attempt(token: auth.Token) -> Envelope:
             with self._leased(request.endpoint, lane):
+                if not may_leave():
+                    raise NotSent(
+                        "its caller no longer owns what it was to send",
+                        code=LOST,
+                        endpoint=request.endpoint.name,
+                    )
                 answer = self._transport.send(self._outgoing(request, token))
                 return decode(
                     request.endpoint, answer.status, answer.headers, answer.body, now=self.clock.now()

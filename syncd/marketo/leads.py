@@ -3,11 +3,11 @@
 Source: https://experienceleague.adobe.com/en/docs/marketo-developer/marketo/rest/lead-database/leads
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from syncd.errors import Refused
 from syncd.marketo import endpoints, shapes
-from syncd.marketo.calls import Params
+from syncd.marketo.calls import Params, Request
 from syncd.marketo.endpoints import BATCH
 from syncd.marketo.models import (
     DescribedField,
@@ -133,14 +133,17 @@ class LeadCalls(Room):
         for envelope in self._pages(endpoints.STATIC_LISTS, params=[("batchSize", batch_size)]):
             yield from read(endpoints.STATIC_LISTS, envelope, shapes.static_list)
 
-    def write(self, write: Write) -> WriteAnswer:
+    def write(self, write: Write, *, may_leave: Callable[[], bool] = lambda: True) -> WriteAnswer:
         """Carry a write out; one result for each record, by position.
 
         Never repeats itself, except once for a new token. Raises Retryable where nothing was executed,
         OutcomeUnknown where that is not certain, Refused where the whole call was; a body over 1 MB is
         Refused ("HTTP 413") without being sent.
+
+        may_leave: asked when nothing is left to wait for; a call that may not leave raises Retryable ("lost").
         """
-        envelope = self._ask(write.endpoint, params=write.params, json=write.json, **write.names)
+        request = Request(write.endpoint, names=write.names, params=write.params, json=write.json)
+        envelope = self._calls.call(request, lane=self._lane, may_leave=may_leave)
         return WriteAnswer(read_results(write, envelope), envelope.request_id, envelope.server_time)
 
 

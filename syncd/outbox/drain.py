@@ -78,7 +78,7 @@ class Drain:
         self._bell = Bell()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._flying: dict[int, tuple[Claim, float]] = {}
+        self._flying: dict[int, Claim] = {}
         self._guard = threading.Lock()
 
     def start(self) -> None:
@@ -103,11 +103,9 @@ class Drain:
             thread.join(timeout=max(0.0, deadline - self._clock.monotonic()))
         with self._guard:
             left = list(self._flying.values())
-        for claim, started in left:
-            since = self._clock.monotonic() - started
+        for claim in left:
             self._settle(
-                claim,
-                self._unknown(claim, "stopped", "the service was stopped before Marketo answered", since),
+                claim, self._unknown(claim, "stopped", "the service was stopped before Marketo answered")
             )
 
     def step(self) -> bool:
@@ -128,25 +126,22 @@ class Drain:
         """Write down that the outcome of what dead replicas were sending is unknown; return how many rows."""
         count = 0
         for claim in outbox.orphans(self._database):
-            age = max(row.age for row in claim.rows)
             reason = "the process that sent it ended before it could write down Marketo's answer"
-            count += len(self._settle(claim, self._unknown(claim, "orphaned", reason, age)))
+            count += len(self._settle(claim, self._unknown(claim, "orphaned", reason)))
         if count:
             log.get("outbox").warning("rows of a replica that ended were taken over", rows=count)
             self.wake()
         return count
 
-    def _unknown(self, claim: Claim, code: str, reason: str, since: float) -> Settlement:
+    def _unknown(self, claim: Claim, code: str, reason: str) -> Settlement:
         verdicts = tuple(
-            self._sender.after_unknown(claim.shape, row, code=code, reason=reason, since=since)
-            for row in claim.rows
+            self._sender.after_unknown(claim.shape, row, code=code, reason=reason) for row in claim.rows
         )
         return Settlement(verdicts)
 
     def _carry(self, claim: Claim) -> None:
-        started = self._clock.monotonic()
         with self._guard:
-            self._flying[claim.number] = (claim, started)
+            self._flying[claim.number] = claim
         metrics.OUTBOX_CALLS.labels(operation=claim.shape.operation).inc()
         try:
             for settlement in self._sender.carry(claim):
@@ -154,8 +149,7 @@ class Drain:
         except Exception as problem:  # noqa: BLE001
             # A mistake in our own code must not leave rows in `sending`: whether they took effect is open.
             log.get("outbox").exception("a claim could not be carried", rows=len(claim.rows))
-            since = self._clock.monotonic() - started
-            self._settle(claim, self._unknown(claim, "internal", f"{type(problem).__name__} in syncd", since))
+            self._settle(claim, self._unknown(claim, "internal", f"{type(problem).__name__} in syncd"))
         finally:
             with self._guard:
                 self._flying.pop(claim.number, None)

@@ -30,6 +30,7 @@ from syncd.core.outbox import (
 from syncd.core.runs import Run, runs
 from syncd.errors import (
     AuthenticationFailed,
+    DatabaseProblem,
     MarketoError,
     OutcomeUnknown,
     QuotaExhausted,
@@ -65,6 +66,7 @@ class Sender:
         conf: settings.Outbox,
         *,
         timeout_scale: float,
+        held: Callable[[int], bool],
         leads_by_email: Callable[[Sequence[str]], dict[str, list[int]]],
         buried_by_email: Callable[[Sequence[str]], dict[str, list[tuple[datetime, int]]]],
         locks: Locks,
@@ -73,6 +75,7 @@ class Sender:
         self._clock = clock
         self._conf = conf
         self._timeout_scale = timeout_scale
+        self._held = held
         self._names = Names(self._client, leads_by_email, buried_by_email)
         self._locks = locks
 
@@ -96,7 +99,7 @@ class Sender:
         while lines:
             again: dict[int, tuple[Run, ...]] = {}
             stuck: set[int] = set()
-            for settlement in self._send(claim.shape, [line[0] for line in lines], again):
+            for settlement in self._send(claim, [line[0] for line in lines], again):
                 stuck |= {v.outbox_id for v in settlement.verdicts if v.status not in FINAL}
                 yield settlement
             kept: list[list[Run]] = []
@@ -111,19 +114,36 @@ class Sender:
             lines = kept
 
     def _send(
-        self, shape: Shape, sent: Sequence[Run], again: dict[int, tuple[Run, ...]]
+        self, claim: Claim, sent: Sequence[Run], again: dict[int, tuple[Run, ...]]
     ) -> Iterator[Settlement]:
-        """Send one record a run; again: gets the parts of runs that were refused, by the run's identity."""
+        """Send one record a run; again: gets the parts of runs that were refused, by the run's identity.
+
+        A worker may wait for the budget, or be paused, for longer than its session lives; then others have taken
+        the rows over, and a call that left now would be one too many. So it asks last of all whether they are its own.
+        """
+        shape = claim.shape
         started = self._clock.monotonic()
         endpoint = _endpoint(shape)
+
+        def may_leave() -> bool:
+            nonlocal started
+            try:
+                ours = self._held(claim.number)
+            except DatabaseProblem:
+                return False
+            started = self._clock.monotonic()
+            return ours
+
         try:
             leads = [run.rows[0].lead_id for run in sent]
-            answer = self._client.write(writes.build(shape, [run.record for run in sent], leads))
+            answer = self._client.write(
+                writes.build(shape, [run.record for run in sent], leads), may_leave=may_leave
+            )
         except Refused as problem:
             if len(sent) > 1 and problem.code not in CATALOGUE[shape.operation].whole:
                 middle = len(sent) // 2
-                yield from self._send(shape, sent[:middle], again)
-                yield from self._send(shape, sent[middle:], again)
+                yield from self._send(claim, sent[:middle], again)
+                yield from self._send(claim, sent[middle:], again)
                 return
             verdicts = [
                 verdict
@@ -219,9 +239,12 @@ class Sender:
         )
 
     def after_unknown(
-        self, shape: Shape, row: ClaimedRow, *, code: str, reason: str, since: float
+        self, shape: Shape, row: ClaimedRow, *, code: str, reason: str, since: float = 0.0
     ) -> Verdict:
-        """Decide about a row whose call may have taken effect; since: seconds since the call began."""
+        """Decide about a row whose call may have taken effect.
+
+        since: seconds since the call began; 0 where that is not known, for it may have waited long before it left.
+        """
         wait = self._conf.unknown_outcome_wait_seconds
         if wait is None:
             wait = max(0.0, _endpoint(shape).timeout * self._timeout_scale - since) + NETWORK_MARGIN

@@ -251,6 +251,14 @@ WHERE q.state = 'sending' AND NOT EXISTS (SELECT FROM outbox_import i WHERE i.cl
       AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
 ORDER BY q.claim, o.id;
 
+-- name: queue_held
+-- Whether a claim's rows are still being sent by it, and the session lives to which they belong.
+SELECT EXISTS (
+    SELECT FROM (SELECT DISTINCT replica FROM outbox_queue WHERE claim = :claim AND state = 'sending') AS mine
+    JOIN pg_locks l ON l.objid = CAST(mine.replica AS oid)
+    WHERE l.locktype = 'advisory' AND l.classid = CAST(:kind AS oid) AND l.objsubid = 2 AND l.granted
+      AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())) AS held;
+
 -- name: settle_rows
 -- Write down what became of the rows of one claim, and each attempt; rows that are no longer ours are left alone.
 WITH told AS (
