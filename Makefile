@@ -5,7 +5,7 @@ ARGS ?=
 SEEDS ?= 500
 JOBS ?= 2
 
-.PHONY: help setup demo test lint format histories mirror-mutants bench lock clean
+.PHONY: help setup demo test lint format histories mirror-mutants chaos mutants bench lock clean
 
 help:            ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,6 +36,12 @@ format: setup    ## rewrite the code as ruff wants it
 
 histories: setup ## seeded histories of both sides (SEEDS=500, JOBS=2; SEED=7 lives one, and tells its steps)
 	$(BIN)/python -m tests.histories $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $(JOBS)) $(ARGS)
+
+chaos: setup     ## seeded histories of the outbox under every fault (SEEDS=1000, JOBS=2; SEED=7 lives one, and tells its steps)
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $(JOBS)) $(ARGS)
+
+mutants: setup   ## break promises of the outbox, one at a time; its histories must see each
+	$(BIN)/python -m tests.histories.mutants --kind chaos $(ARGS)
 
 mirror-mutants: setup ## break promises of the mirror, one at a time; the histories must see each
 	$(BIN)/python -m tests.histories.mutants $(ARGS)

@@ -58,6 +58,7 @@ class Hands:
 
     def __init__(self, url: str, ahead: float) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
+        self.pid = self._connection.info.backend_pid
         self._connection.execute("UPDATE hours.ahead SET seconds = %s", (ahead,))
 
     def forward(self, seconds: float) -> None:

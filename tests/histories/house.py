@@ -4,8 +4,9 @@ import random
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, Self
 
 import structlog
@@ -25,7 +26,7 @@ from tests.histories.marketo import Control, Hurried, Other
 from tests.support import postgres
 
 DRAINS = 40
-WORK = {"pull", "drain", "daemon"}
+WORK = {"pull", "drain", "daemon", "drain_steps", "rescue", "loss"}
 """Steps that call Marketo themselves."""
 SKIPPED = {compare.FEED, "housekeeping"}
 """Jobs that no round takes: a comparison is made at the end."""
@@ -58,8 +59,7 @@ class Subscription:
         stack.callback(self.simulator.wire.close)
         stack.callback(self.other.wire.close)
         self.options = {name: value for name, value in self.simulator.options().items() if name in CHANGEABLE}
-        self.state = self.simulator.dump()
-        self.leads = {lead: self.simulator.lead(lead) for lead in range(1, LEADS + 1)}
+        self.note()
         ask = self.other.ask
         self.lists = [item["id"] for item in ask("GET", "/rest/v1/lists.json")["result"]]
         self.campaigns = [item["id"] for item in ask("GET", "/rest/v1/campaigns.json")["result"]]
@@ -68,6 +68,11 @@ class Subscription:
         statuses = {c["name"]: [s["name"] for s in c["progressionStatuses"]] for c in channels}
         found = ask("GET", "/rest/asset/v1/programs.json")["result"]
         self.programs = [(p["id"], statuses[p["channel"]]) for p in found]
+
+    def note(self) -> None:
+        """Let histories begin with the present state."""
+        self.state = self.simulator.dump()
+        self.leads = {lead: self.simulator.lead(lead) for lead in range(1, LEADS + 1)}
 
     def begin(self, history: History) -> None:
         """Put everything back, and let the history's own options hold."""
@@ -103,7 +108,19 @@ class Ground:
     def subscription(self, profile: str) -> Subscription:
         if profile not in self._subscriptions:
             self._subscriptions[profile] = Subscription(profile, self._stack)
+            self.prepare(self._subscriptions[profile])
         return self._subscriptions[profile]
+
+    def prepare(self, subscription: Subscription) -> None:
+        """Change what a subscription is like when a history begins."""
+
+    def house(self, history: History, database: str) -> "House":
+        """Make the house of a history."""
+        return House(self, history, database)
+
+    def fill(self, house: "House") -> None:
+        """Bring the database to where histories begin whose database is not empty."""
+        schema.pull(house.feeds)
 
     @contextmanager
     def database(self, history: History) -> Iterator[str]:
@@ -114,8 +131,8 @@ class Ground:
             hours.install(self.server.url_of(self._known["empty"]))
         if kind not in self._known:
             self._known[kind] = self._stack.enter_context(self.server.copied(self._known["empty"]))
-            with House(self, history, self._known[kind]) as house:
-                schema.pull(house.feeds)
+            with self.house(history, self._known[kind]) as house:
+                self.fill(house)
         with self.server.copied(self._known[kind]) as name:
             yield name
 
@@ -175,11 +192,7 @@ class House:
                 "outbox_share": 0,
             },
             mirror={"export_poll_seconds": 5, "campaign_calls_per_day": 10**9, "retire_at_most": 0.9},
-            outbox={
-                "retry_base_seconds": 0.001,
-                "retry_cap_seconds": 0.01,
-                "unknown_outcome_wait_seconds": 0.0,
-            },
+            outbox=self.outbox_settings(),
         )
         # The rate is counted by PostgreSQL's clock, which does not hurry.
         object.__setattr__(conf.budget, "calls_per_20_seconds", 10**9)
@@ -190,12 +203,19 @@ class House:
         transport = self.app.client._calls._transport
         self._send, self._stream = transport.send, transport.stream
         transport.send, transport.stream = self._sent, self._streamed  # type: ignore[method-assign]
+        # Who asks the ledger stands at the head of its queue: whoever came now would wait for the same thread.
+        ask = self.app.ledger._try
+        self.app.ledger._try = lambda *given, **more: self._alone(lambda: ask(*given, **more))  # type: ignore[method-assign]
         self.daemon = Daemon(self.app)
         self.feeds, self.drain = self.daemon._feeds, self.daemon._drain
         self.jobs = {job.feed: job for job in self.daemon._jobs()}
         # Without the thread that listens: nothing here waits for a bell.
         self.daemon._session._open()
         self.daemon._session.leading = True
+
+    def outbox_settings(self) -> dict[str, Any]:
+        """Give the settings of the outbox."""
+        return {"retry_base_seconds": 0.001, "retry_cap_seconds": 0.01, "unknown_outcome_wait_seconds": 0.0}
 
     def _buried(self) -> None:
         self.daemon._session._close()
@@ -224,7 +244,8 @@ class House:
                 self.dead = True
                 self.reached[f"death at {moment}"] += 1
                 raise Killed
-            if alone and cut.does.does in WORK:
+            if (alone or getattr(self._local, "alone", False)) and cut.does.does in WORK:
+                self._cuts.append(replace(cut, turn=turn + 1))
                 continue
             self.reached[f"in the middle, at {moment}"] += 1
             self._local.inside = True
@@ -232,6 +253,13 @@ class House:
                 self._take(cut.does)
             finally:
                 self._local.inside = False
+
+    def _alone(self, work: Callable[[], Any]) -> Any:
+        before, self._local.alone = getattr(self._local, "alone", False), True
+        try:
+            return work()
+        finally:
+            self._local.alone = before
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
@@ -268,10 +296,19 @@ class House:
         try:
             self._take(step)
         except Killed:
-            self._reborn()
-            self.reached["death"] += 1
+            self._risen()
         finally:
             self._cuts = []
+
+    def _risen(self) -> None:
+        """Start the process anew, as often as it dies in its first moments."""
+        while True:
+            self.reached["death"] += 1
+            try:
+                self._reborn()
+            except Killed:
+                continue
+            return
 
     def _take(self, step: Step) -> None:
         if self.edits.take(step.does, step.given):

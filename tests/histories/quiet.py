@@ -19,7 +19,7 @@ class BrokenError(AssertionError):
 
 def live(ground: Ground, history: History) -> dict[str, int]:
     """Live a history to its quiet end; return what was reached. Raises BrokenError where a promise does not hold."""
-    with ground.database(history) as database, House(ground, history, database) as house:
+    with ground.database(history) as database, ground.house(history, database) as house:
         for step in history.steps:
             house.take(step)
         _quiet(house, history)
@@ -31,11 +31,11 @@ def _quiet(house: House, history: History) -> None:
     house.simulator.clear_faults()
     # What is late comes now, and imports end.
     house.do_time(history.options.get("commit_lag", 3.0) + MINUTE)
-    _settle(house)
-    _check("the logs were followed to their end, and yet", oracle.differences(house, known_only=True))
+    settle(house)
+    check("the logs were followed to their end, and yet", oracle.differences(house, known_only=True))
     house.do_time(DAY + MINUTE)
-    _settle(house)
-    _check("everything was read, and yet", oracle.differences(house))
+    settle(house)
+    check("everything was read, and yet", oracle.differences(house))
     _verified(house)
     _nothing_is_left_open(house)
     _nothing_is_written_twice(house)
@@ -43,7 +43,8 @@ def _quiet(house: House, history: History) -> None:
         raise BrokenError("an error that nobody foresaw was logged")
 
 
-def _settle(house: House) -> None:
+def settle(house: House) -> None:
+    """Let the service do its rounds until nothing changes any more."""
     for _ in range(ROUNDS):
         before = versions(house)
         house.round()
@@ -69,14 +70,14 @@ def _verified(house: House) -> None:
             compare.run(house.feeds)
     found = compare.run(house.feeds).differences
     known = [d for d in found if set(d.fields) & house.unlogged]
-    _check("verify finds", [str(d) for d in found if d not in known])
+    check("verify finds", [str(d) for d in found if d not in known])
     if known:
         house.reached["verify repairs what no log tells"] += 1
         compare.run(house.feeds, repair=True)
         house.unlogged.clear()
-        _settle(house)
-        _check("after a repair verify finds", [str(d) for d in compare.run(house.feeds).differences])
-        _check("after a repair", oracle.differences(house))
+        settle(house)
+        check("after a repair verify finds", [str(d) for d in compare.run(house.feeds).differences])
+        check("after a repair", oracle.differences(house))
 
 
 def _nothing_is_left_open(house: House) -> None:
@@ -97,7 +98,7 @@ def _nothing_is_written_twice(house: House) -> None:
 
 
 def _compare_versions(what: str, before: dict[str, Any], after: dict[str, Any]) -> None:
-    _check(f"{what} wrote to", [table for table in before if before[table] != after.get(table)])
+    check(f"{what} wrote to", [table for table in before if before[table] != after.get(table)])
 
 
 def versions(house: House) -> dict[str, Any]:
@@ -112,6 +113,7 @@ def versions(house: House) -> dict[str, Any]:
     return dict(zip(tables, house.execute(f"SELECT {parts}")[0], strict=True))
 
 
-def _check(what: str, wrong: list[str]) -> None:
+def check(what: str, wrong: list[str]) -> None:
+    """Raise BrokenError with what is wrong, if anything is."""
     if wrong:
         raise BrokenError(f"{what}: " + "; ".join(wrong))

@@ -8,7 +8,7 @@ import structlog
 
 from tests.histories import draw, quiet, shrink
 from tests.histories.house import Ground
-from tests.histories.mutants import MUTANTS, mutated
+from tests.histories.mutants import mutated, read
 
 SEEDS = range(1, 9)
 REACHED = ("edit", "row", "fault", "death", "a touch", "history")
@@ -59,8 +59,9 @@ def test_a_failing_history_is_made_as_short_as_it_goes() -> None:
 
 
 def test_each_mutant_changes_one_place_of_the_present_code() -> None:
-    assert len(MUTANTS) >= 8
-    for mutant in MUTANTS:
+    mutants = read("histories")
+    assert len(mutants) >= 8
+    for mutant in mutants:
         assert mutated(mutant) is not None, (
             f"{mutant.name}: its place in {mutant.file} is gone or not the only one"
         )
