@@ -37,8 +37,8 @@ format: setup    ## rewrite the code as ruff wants it
 histories: setup ## seeded histories of both sides (SEEDS=500, JOBS=2; SEED=7 lives one, and tells its steps)
 	$(BIN)/python -m tests.histories $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $(JOBS)) $(ARGS)
 
-chaos: setup     ## seeded histories of the outbox under every fault (SEEDS=1000, JOBS=2; SEED=7 lives one, and tells its steps)
-	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $(JOBS)) $(ARGS)
+chaos: setup     ## seeded histories of the outbox under every fault (SEEDS=1000; SEED=7 lives one and tells its steps; PROCESSES=1: real processes)
+	$(BIN)/python -m tests.chaos $(if $(PROCESSES),--processes) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $(JOBS)) $(ARGS)
 
 mutants: setup   ## break promises of the outbox, one at a time; its histories must see each
 	$(BIN)/python -m tests.histories.mutants --kind chaos $(ARGS)

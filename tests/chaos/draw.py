@@ -48,6 +48,14 @@ OPERATIONS: tuple[tuple[str, int], ...] = (
     ("create_field", 2),
     ("update_field", 2),
 )
+MOVES, WRITERS = (30, 60), 3
+ROUGH: tuple[dict[str, Any], ...] = (
+    {"kind": "timeout"},
+    {"kind": "timeout", "phase": "after"},
+    {"kind": "delay", "seconds": 0.3},
+    {"kind": "delay", "seconds": 0.9},
+)
+"""What takes real time: answers that never come, and calls that take effect when their caller is gone already."""
 NEVER = {"create_duplicate", "push", "submit_form", "trigger_campaign"}
 """Operations that are not repeated by themselves after an unknown outcome."""
 FOREIGN = {name: values for name, values in draw.VALUES.items() if name not in {"email", "title"}}
@@ -243,3 +251,75 @@ class Drawing(draw.Drawing):
     def _name(self) -> dict[str, Any]:
         """Draw a name of a lead: the first leads have an address of the few, too."""
         return {"id": self._lead()} if self.chance.random() < 0.55 else {"email": self._email()}
+
+
+def of_processes(seed: int) -> History:
+    """Draw the history of a seed for real processes: how many there are is the first step."""
+    chance = random.Random(seed)
+    drawn = DrawingOfProcesses(chance)
+    steps = [Step("begin", {"processes": chance.randint(1, 3)})]
+    steps += [drawn.step() for _ in range(chance.randint(*MOVES))]
+    return History(seed, "small", False, {}, tuple(steps))
+
+
+class DrawingOfProcesses(Drawing):
+    """Draws what several writers write, and what happens to the processes meanwhile."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__(chance)
+        self._kinds = (
+            (self.write, 40),
+            (self.nap, 30),
+            (self.rough, 16),
+            (self.edit, 8),
+            (self.person, 5),
+            (self.kill, 10),
+            (self.pause, 6),
+            (self.go_on, 6),
+            (self.start, 4),
+            (self.crash, 2),
+            (self.drop, 3),
+            (self.tokens, 1),
+        )
+
+    def write(self) -> Step:
+        """Draw rows of one writer: each in a transaction of its own, or all in one."""
+        rows = [self.drawn_row() for _ in range(self._one((1, 2, 4, 8)))]
+        return Step(
+            "write",
+            {"writer": self.chance.randrange(WRITERS), "together": self.chance.random() < 0.3, "rows": rows},
+        )
+
+    def nap(self) -> Step:
+        return Step("nap", {"seconds": round(self.chance.uniform(0.02, 0.3), 2)})
+
+    def rough(self) -> Step:
+        step = self.fault()
+        return Step("fault", {**step.given, **self._one(ROUGH)}) if self.chance.random() < 0.4 else step
+
+    def fault(self) -> Step:
+        step = super().fault()
+        # A day's end, or new rights, would be waited for in real time.
+        return step if step.given.get("code") not in {"607", "603"} else self.fault()
+
+    def kill(self) -> Step:
+        return Step("kill", {"which": self.chance.randrange(3)})
+
+    def pause(self) -> Step:
+        return Step("pause", {"which": self.chance.randrange(3)})
+
+    def go_on(self) -> Step:
+        return Step("go_on", {"which": self.chance.randrange(3)})
+
+    def start(self) -> Step:
+        return Step("start")
+
+    def crash(self) -> Step:
+        return Step("crash")
+
+    def drop(self) -> Step:
+        return Step("drop")
+
+    def _columns(self, operation: str) -> dict[str, Any]:
+        short = {"expires_in": 1.0, "not_before_in": 0.5}
+        return {name: short.get(name, value) for name, value in super()._columns(operation).items()}

@@ -211,20 +211,26 @@ class House(histories.House):
 
     def evidence(self) -> Evidence:
         """Gather what the judge needs."""
-        with self._connected() as connection, connection.cursor(row_factory=dict_row) as cursor:
-            emails = {
-                lead: str(v["email"]).lower() for lead, v in self.subscription.leads.items() if v["email"]
-            }
-            return Evidence(
-                rows=cursor.execute("SELECT * FROM outbox ORDER BY id").fetchall(),
-                attempts=cursor.execute("SELECT * FROM outbox_attempt").fetchall(),
-                effects=self.simulator.effects(self.since),
-                emails=emails,
-                written=self.written,
-                touched=self.touched,
-                released=self.released,
-                unseen=[row["told"] for row in cursor.execute("SELECT told FROM chaos.unseen").fetchall()],
-            )
+        return gathered(self, self.app.database._options)
+
+
+def gathered(house: Any, options: str) -> Evidence:
+    """Read what the judge needs from both sides."""
+    with (
+        psycopg.connect(house.url, options=options) as connection,
+        connection.cursor(row_factory=dict_row) as cursor,
+    ):
+        leads = house.subscription.leads.items()
+        return Evidence(
+            rows=cursor.execute("SELECT * FROM outbox ORDER BY id").fetchall(),
+            attempts=cursor.execute("SELECT * FROM outbox_attempt").fetchall(),
+            effects=house.simulator.effects(house.since),
+            emails={lead: str(values["email"]).lower() for lead, values in leads if values["email"]},
+            written=house.written,
+            touched=house.touched,
+            released=house.released,
+            unseen=[row["told"] for row in cursor.execute("SELECT told FROM chaos.unseen").fetchall()],
+        )
 
 
 def columns_of(row: dict[str, Any], house: Any) -> Row:

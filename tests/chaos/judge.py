@@ -3,6 +3,7 @@
 Nothing of syncd is used here. A row is told by its mark, which is in the title of the record that it writes.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ WRITING = {"create_or_update", "update_only", "create_only", "create_duplicate",
 """Operations whose record bears the mark."""
 TRACES = {"trigger_campaign": "campaign_requested", "push": "pushed", "submit_form": "form_filled_out"}
 SHOWN = 8
+NEVER_ENDED = (-math.inf, math.inf)
+"""When a row was written whose writer did not hear whether it was."""
 
 Row = dict[str, Any]
 
@@ -98,7 +101,7 @@ class _Case:
         written, touched = self.known.written, self.known.touched
         if first >= second or {first, second} & touched:
             return False
-        return written[first][1] <= written[second][0]
+        return written.get(first, NEVER_ENDED)[1] <= written.get(second, NEVER_ENDED)[0]
 
     # --- promise 1
 

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import structlog
 
-from tests.chaos import draw, judge, life
+from tests.chaos import draw, judge, life, processes
 from tests.chaos.house import Ground
 from tests.histories.mutants import mutated, read
 from tests.histories.quiet import BrokenError
 
-SEEDS = range(1, 13)
+SEEDS, SEEDS_OF_PROCESSES = range(1, 13), (4, 5)
 REACHED = ("row", "edit", "fault", "death", "an attempt: unknown", "overlapping transactions", "history")
+REACHED_BY_PROCESSES = ("row", "a kill", "a pause", "woken up", "history")
 
 
 def test_after_some_histories_every_promise_of_the_outbox_holds() -> None:
@@ -31,6 +32,21 @@ def test_after_some_histories_every_promise_of_the_outbox_holds() -> None:
     finally:
         structlog.configure(**before)
     assert [what for what in REACHED if not reached[what]] == [], reached
+
+
+def test_after_some_histories_of_real_processes_every_promise_of_the_outbox_holds() -> None:
+    """Several writers, daemons that are killed and paused, and a PostgreSQL that crashes; then the judge."""
+    reached: Counter[str] = Counter()
+    with processes.Ground() as ground:
+        for seed in SEEDS_OF_PROCESSES:
+            history = draw.of_processes(seed)
+            try:
+                reached.update(processes.live(ground, history))
+            except BrokenError as problem:
+                raise AssertionError(
+                    f"{problem}\n{history}\nagain: make chaos PROCESSES=1 SEED={seed}"
+                ) from None
+    assert [what for what in REACHED_BY_PROCESSES if not reached[what]] == [], reached
 
 
 def test_a_seed_draws_the_same_history_each_time() -> None:

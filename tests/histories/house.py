@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import structlog
 from psycopg.types.json import Jsonb
@@ -39,21 +39,25 @@ class Killed(BaseException):
 class Subscription:
     """A simulator of one profile, and the state from which each history begins."""
 
+    OPTIONS: ClassVar[dict[str, Any]] = {}
+    """What else the simulator is like."""
+
     def __init__(self, profile: str, stack: ExitStack) -> None:
-        options = marketo.Options.of(
-            profile=profile,
-            leads=LEADS,
-            lists=LISTS,
-            programs=PROGRAMS,
-            campaigns=CAMPAIGNS,
-            limits=False,
-            frozen=True,
-            export_seconds=0.0,
-            import_seconds=0.0,
-            race_ms=0.0,
-            history_days=20.0,
-            time_out_scale=0.0,
-        )
+        given: dict[str, Any] = {
+            "profile": profile,
+            "leads": LEADS,
+            "lists": LISTS,
+            "programs": PROGRAMS,
+            "campaigns": CAMPAIGNS,
+            "limits": False,
+            "frozen": True,
+            "export_seconds": 0.0,
+            "import_seconds": 0.0,
+            "race_ms": 0.0,
+            "history_days": 20.0,
+            "time_out_scale": 0.0,
+        }
+        options = marketo.Options.of(**{**given, **self.OPTIONS})
         self.simulator = Control(stack.enter_context(marketo.running(options)).base_url)
         self.other = Other(self.simulator.base_url)
         stack.callback(self.simulator.wire.close)
@@ -90,6 +94,8 @@ CHANGEABLE = {
 class Ground:
     """What all histories of a process share: a server, databases to copy, and simulators."""
 
+    SUBSCRIPTION: ClassVar[type[Subscription]] = Subscription
+
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._known: dict[str, str] = {}
@@ -107,7 +113,7 @@ class Ground:
 
     def subscription(self, profile: str) -> Subscription:
         if profile not in self._subscriptions:
-            self._subscriptions[profile] = Subscription(profile, self._stack)
+            self._subscriptions[profile] = self.SUBSCRIPTION(profile, self._stack)
             self.prepare(self._subscriptions[profile])
         return self._subscriptions[profile]
 
