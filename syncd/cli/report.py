@@ -15,6 +15,8 @@ from syncd.status import snapshot
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 SHOWN = 50
+LONGEST_CALL_SECONDS = 300.0
+"""No call takes so long: Marketo gives up before, and so does syncd."""
 
 
 def register(app: typer.Typer) -> None:
@@ -84,10 +86,19 @@ def _lines(taken: dict[str, Any]) -> list[str]:
     lines += _ahead(taken["forecast"], api["resets_at"]) if taken["forecast"] else []
     lines += [f"paused    {p['what']} until {p['until']}: {p['reason']}" for p in api["paused"]]
     lines += [
-        f"replica   {r['id']} on {r['host']}, process {r['pid']}, since {r['started_at']}"
+        f"replica   {r['id']} on {r['host']}, process {r['pid']}, since {r['started_at']}{_sending(r)}"
         for r in taken["replicas"]
     ]
     return lines if taken["replicas"] else [*lines, "replica   none runs"]
+
+
+def _sending(replica: dict[str, Any]) -> str:
+    """Tell of rows that a replica has been sending for longer than any call takes: it is paused, or cut off."""
+    age = replica["oldest_sending_seconds"] or 0.0
+    if age < LONGEST_CALL_SECONDS:
+        return ""
+    rows = replica["rows_sending"]
+    return f"; {rows} rows in flight for {_age(age)}: is it paused? end it, and others take them over"
 
 
 def _imports(outbox: dict[str, Any]) -> list[str]:

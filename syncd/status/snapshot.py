@@ -113,6 +113,8 @@ def take(
                 "pid": r.pid,
                 "version": r.version,
                 "started_at": _time(r.started_at),
+                "rows_sending": r.rows,
+                "oldest_sending_seconds": r.oldest,
             }
             for r in replicas
         ],

@@ -52,8 +52,8 @@ MOVES, WRITERS = (30, 60), 3
 ROUGH: tuple[dict[str, Any], ...] = (
     {"kind": "timeout"},
     {"kind": "timeout", "phase": "after"},
-    {"kind": "delay", "seconds": 0.3},
-    {"kind": "delay", "seconds": 0.9},
+    {"kind": "delay", "seconds": 0.2},
+    {"kind": "delay", "seconds": 0.5},
 )
 """What takes real time: answers that never come, and calls that take effect when their caller is gone already."""
 NEVER = {"create_duplicate", "push", "submit_form", "trigger_campaign"}

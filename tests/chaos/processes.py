@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from tests.histories.draw import History, Step
 
-SCALE = 0.05
-"""Of all documented time-outs, on both sides: 30 s are 1.5 s."""
+SCALE = 0.02
+"""Of all documented time-outs, on both sides: 90 s are 1.8 s."""
 PATIENCE = 90.0
 SETTINGS = {
     "SYNCD_BUDGET__CALLS_PER_20_SECONDS": "1000",

@@ -1,6 +1,7 @@
 """The service beside its like, when it is told to stop, and when PostgreSQL drops it."""
 
 import json
+import os
 import signal
 import time
 
@@ -169,6 +170,48 @@ def test_of_two_services_one_runs_the_feeds_both_drain_and_the_other_takes_over_
     each_took_effect_once_and_in_order(house, more, 4, "Left")
     assert other.stop() == 0
     house.proven()
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_a_paused_service_holds_up_its_own_leads_alone_and_nothing_is_sent_twice_when_it_wakes_up(
+    house: House, cut_off: bool
+) -> None:
+    """Paused in the middle of a call; cut_off: PostgreSQL ends its session meanwhile, and the other takes over."""
+    assert house.run("pull", "schema").returncode == 0
+    sleeper = house.daemon()
+    house.quiet()
+    house.simulator.fault("delay", SYNC, phase="after", seconds=0.5)
+    (held,) = updates(house, 1, 1, "Held")
+    until(lambda: house.simulator.faults()[0]["hits"] == 1, "the call is under way")
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    try:
+        other = house.daemon()
+        behind = updates(house, 1, 1, "Behind")[0]
+        (free,) = house.insert([("update_only", {"id": 2, "lastName": "Free"})])
+        house.until(f"SELECT status FROM outbox WHERE id = {free}", "succeeded")
+        if cut_off:
+            house.sql(
+                "SELECT pg_terminate_backend(a.pid) FROM replica r JOIN pg_locks l ON l.objid = r.id::oid AND l.objsubid = 2 "
+                "JOIN pg_stat_activity a ON a.pid = l.pid WHERE r.pid = %s",
+                sleeper.pid,
+            )
+            house.until(f"SELECT status FROM outbox WHERE id = {behind}", "succeeded")
+        else:
+            replicas = json.loads(house.run("status", "--json").stdout)["replicas"]
+            assert {r["pid"]: r["rows_sending"] for r in replicas} == {sleeper.pid: 1, other.pid: 0}
+            states = house.sql("SELECT status FROM outbox WHERE id IN (%s, %s) ORDER BY id", held, behind)
+            assert [row["status"] for row in states] == ["sending", "pending"]
+    finally:
+        os.kill(sleeper.pid, signal.SIGCONT)
+    house.settled()
+    assert [row["status"] for row in house.rows()] == ["succeeded"] * 3
+    names = [
+        effect["fields"]["lastName"]["new"]
+        for effect in house.simulator.effects()
+        if effect["leadId"] == 1 and "lastName" in effect["fields"]
+    ]
+    assert names == ["Held 0", "Behind 0"]
+    assert [sleeper.stop(), other.stop()] == [0, 0]
 
 
 def test_a_pull_and_a_drain_in_the_foreground_that_are_told_to_stop_say_so_and_go_on_later(

@@ -11,9 +11,12 @@ WHERE r.started_at < now() - interval '1 day'
     AND l.objid = CAST(r.id AS oid) AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()));
 
 -- name: replicas_alive
--- The processes whose session stands.
-SELECT r.id, r.host, r.pid, r.version, r.started_at
+-- The processes whose session stands, and the rows of the outbox that each is sending: nobody else may send those.
+SELECT r.id, r.host, r.pid, r.version, r.started_at, s.rows, s.oldest
 FROM replica r
+CROSS JOIN LATERAL (
+    SELECT count(*) AS rows, extract(epoch FROM clock_timestamp() - min(q.claimed_at))::float AS oldest
+    FROM outbox_queue q WHERE q.state = 'sending' AND q.replica = r.id) AS s
 WHERE EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = CAST(:kind AS oid)
     AND l.objid = CAST(r.id AS oid) AND l.granted AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
 ORDER BY r.id;
