@@ -22,7 +22,7 @@ def live(ground: Ground, history: History) -> dict[str, int]:
     with ground.database(history) as database, ground.house(history, database) as house:
         for step in history.steps:
             house.take(step)
-        _quiet(house)
+        quiet_down(house)
         known = house.evidence()
         for broken in judge.violations(known):
             raise BrokenError(broken)
@@ -31,7 +31,7 @@ def live(ground: Ground, history: History) -> dict[str, int]:
         return dict(house.reached)
 
 
-def _quiet(house: House) -> None:
+def quiet_down(house: House) -> None:
     """Nobody writes any more, and nothing goes wrong: every row ends, and the mirror catches up."""
     house.simulator.clear_faults()
     house.do_time(house.history.options.get("commit_lag", 3.0) + quiet.MINUTE)
