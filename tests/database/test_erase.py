@@ -51,9 +51,12 @@ def test_nothing_of_the_person_is_left_but_a_number(desk):
         desk.email("ada@example.com"),
         desk.email("g@h.com", if_matches='{"firstName": "ADA@example.com"}'),
         desk.email("old@example.com", "delete"),
+        desk.insert("submit_form", {"leadFormFields": {"email": "Form@example.com"}}, options={"formId": 1}),
+        desk.email("form@example.com"),
     ]
     other = desk.email("g@h.com")
     desk.send_all()
+    desk.run("UPDATE outbox SET lead_id = 4242 WHERE operation = 'submit_form'")
     done = erase.erase(desk.database, email="ADA@example.com ")
     assert (done.leads, done.outbox) == ((4242, 4243), len(rows))
     left = everything(desk).lower()

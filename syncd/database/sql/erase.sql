@@ -19,7 +19,7 @@ SELECT DISTINCT lower(btrim(email)) AS email
 FROM (
     SELECT email FROM lead WHERE id = ANY(:ids)
     UNION ALL
-    SELECT payload ->> 'email' FROM outbox WHERE lead_id = ANY(:ids)
+    SELECT coalesce(payload ->> 'email', payload #>> '{leadFormFields,email}') FROM outbox WHERE lead_id = ANY(:ids)
 ) AS known
 WHERE btrim(email) <> '';
 
