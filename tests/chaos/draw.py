@@ -246,7 +246,7 @@ class Drawing(draw.Drawing):
 
     def _email(self) -> str:
         email: str = self._one(EMAILS)
-        return email.upper() if self.chance.random() < 0.1 else email
+        return email.upper() if self.chance.random() < 0.25 else email
 
     def _name(self) -> dict[str, Any]:
         """Draw a name of a lead: the first leads have an address of the few, too."""
