@@ -11,6 +11,13 @@ EACH_AT_LEAST: dict[str, float] = {
     "fault": 1.0,
     "death": 1.0,
     "an attempt: unknown": 1.0,
+    "proven by a look": 0.05,
+    "a person: resend": 0.01,
+    "a row uncertain": 0.05,
+    "loss of the database": 0.2,
+    "loss of the session": 0.4,
+    "overlapping transactions": 0.4,
+    "told: a file was handed over for bulk import": 0.05,
     "history": 1.0,
 }
 OF_PROCESSES = {

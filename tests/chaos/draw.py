@@ -10,10 +10,14 @@ from tests.histories.draw import DAY, FEW, HOUR, LEADS, LISTS, PROGRAMS, Cut, Hi
 NASTY = 0.1
 STEPS = (10, 45)
 EMAILS = draw.EMAILS
+MANY = tuple(f"many{n}@example.com" for n in range(5))
+PLAIN = ("Doe", "Roe")
+"""Values that a file can carry."""
 SYNC = "POST /rest/v1/leads.json"
 ENDPOINTS = (
     "*", SYNC, SYNC, SYNC, "POST *", "POST *", "*/leads/*", "*/lists/*", "*/programs/*", "*/push.json",
-    "*/submitForm.json", "*/merge.json", "*/delete.json", "*/trigger.json", "*/fields*", "GET /rest/v1/leads.json",
+    "*/submitForm.json", "*/merge.json", "*/delete.json", "*/trigger.json", "*/fields*", "/bulk/*", "POST /bulk/*",
+    "GET /rest/v1/leads.json",
     "*/activities/*",
 )  # fmt: skip
 FAULTS: tuple[dict[str, Any], ...] = (
@@ -82,6 +86,7 @@ class Drawing(draw.Drawing):
         self._kinds: tuple[tuple[Callable[[], Step], int], ...] = (
             (self.row, 40),
             (self.overlapping, 5),
+            (self.backlog, 4),
             (self.work, 30),
             (self.fault, 9),
             (self.edit, 7),
@@ -154,6 +159,23 @@ class Drawing(draw.Drawing):
     def overlapping(self) -> Step:
         """Draw transactions that overlap: the first that wrote is the last that commits."""
         return Step("overlapping", {"rows": [self.drawn_row() for _ in range(3)]})
+
+    def backlog(self) -> Step:
+        """Draw many upserts of the same fields in one transaction: where files are used, they are enough for one."""
+        rows = []
+        for email in self.chance.sample((*EMAILS, *MANY), self.chance.randint(4, 7)):
+            self.mark += 1
+            payload = {"email": email, "lastName": self._one(PLAIN), "title": f"mark {self.mark}"}
+            rows.append(
+                {
+                    "operation": "create_or_update",
+                    "mark": self.mark,
+                    "payload": payload,
+                    "place": 0,
+                    "status": 1,
+                }
+            )
+        return Step("backlog", {"rows": rows})
 
     def work(self) -> Step:
         kind = self.chance.random()

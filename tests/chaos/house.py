@@ -59,7 +59,14 @@ class House(histories.House):
         self.unlogged.add("cookies")
 
     def outbox_settings(self) -> dict[str, Any]:
-        return {**super().outbox_settings(), "coalesce": self.history.seed % 5 != 0, "import_from": 0}
+        seed = self.history.seed
+        return {
+            **super().outbox_settings(),
+            "coalesce": seed % 5 != 0,
+            "import_from": 3 if seed % 4 == 0 else 0,
+            "import_poll_seconds": 0.01,
+            "import_unknown_wait_seconds": 0.0,
+        }
 
     def _born(self) -> None:
         super()._born()
@@ -85,6 +92,13 @@ class House(histories.House):
             connection.commit()
             self._note([number], began)
 
+    def do_backlog(self, rows: list[dict[str, Any]]) -> None:
+        with self._refusals(), self._connected() as connection:
+            began = self._tick()
+            ids = [self._insert(connection, row) for row in rows]
+            connection.commit()
+            self._note(ids, began)
+
     def do_overlapping(self, rows: list[dict[str, Any]]) -> None:
         """Let the transaction that writes first and last commit after the one that writes between."""
         with self._refusals():
@@ -104,7 +118,20 @@ class House(histories.House):
             self._note(ids, began)
 
     def do_drain_steps(self, steps: int) -> None:
-        self._attempt(lambda: [self.drain.step() for _ in range(steps)], "drain")
+        self._attempt(lambda: [self.carry() for _ in range(steps)], "drain")
+
+    def carry(self) -> bool:
+        """Take one step of the outbox: what looks after files goes first, or there would never be enough for one."""
+        if self.history.seed % 4 == 0 and self.drain.imports.step():
+            self.reached["a step of an import"] += 1
+            return True
+        return self.drain.step()
+
+    def drain_all(self) -> None:
+        """Carry the outbox, as long as there is something to carry."""
+        for _ in range(histories.DRAINS):
+            if not self.carry():
+                return
 
     def do_rescue(self, steps: int) -> None:
         """Let another replica look for what dead ones left, and go on with what may go."""
