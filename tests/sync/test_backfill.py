@@ -7,6 +7,7 @@ import pytest
 
 from syncd import simulator as marketo
 from syncd.database import walks
+from syncd.database.queries import names
 from syncd.errors import QuotaExhausted, Retryable, WorkFailed
 from syncd.mirror import backfill, changes, reconcile, schema
 from syncd.settings import Settings
@@ -310,4 +311,7 @@ class TestPlans:
         with plans.watched() as watch:
             every_feed(inside.feeds, inside.simulator)
         assert watch.needless() == {}
+        every = plans.of_all_statements(database_url)
+        assert every.needless() == {}
+        assert set(names()) == every.statements | plans.WITHOUT_PLAN.keys()
         assert {"upsert", "list_swap_in", "dirty_next", "lead_retire", "list_events"} <= watch.statements

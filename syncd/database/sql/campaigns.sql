@@ -54,7 +54,7 @@ SELECT EXISTS (SELECT FROM campaign_read WHERE mark IS NOT NULL);
 
 -- name: campaign_old
 -- Whether a lead waits that was not read since.
-SELECT EXISTS (SELECT FROM campaign_read WHERE mark IS NULL AND read_at < :before);
+SELECT coalesce(min(read_at) < :before, false) FROM campaign_read WHERE mark IS NULL;
 
 -- name: campaign_calls
 -- Calls of the day so far, and the share of Marketo's day that is over.
