@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from syncd.core.differences import Difference
-from syncd.database.documents import document
+from syncd.database.documents import array, document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ def mark(transaction: Transaction, ids: Iterable[int]) -> None:
 def enter(transaction: Transaction, ids: Sequence[int]) -> None:
     """Let the turn of these leads come, where the mirror did not hold them before."""
     if ids:
-        transaction.run("campaign_enter", ids=list(ids))
+        transaction.run("campaign_enter", ids=array(ids))
 
 
 def calls_left(database: Database, endpoint: str, calls_a_day: int) -> tuple[int, int]:

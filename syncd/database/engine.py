@@ -6,14 +6,15 @@ SQL needs no prefix and timestamps no thought, whatever the database's own defau
 
 from __future__ import annotations
 
+import select
 import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from sqlalchemy import create_engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
 
 from syncd.core.policy import EVERYTHING, FieldPolicy
 from syncd.database.queries import query
@@ -142,9 +143,9 @@ class Database:
             creator=self.connect,
             pool_size=conf.pool_size,
             max_overflow=0,
-            pool_pre_ping=True,
             hide_parameters=True,
         )
+        event.listen(self.engine, "checkout", _still_open)
 
     @property
     def place(self) -> str:
@@ -254,6 +255,17 @@ def _conninfo(url: str) -> str:
     if scheme.partition("+")[0] not in {"postgresql", "postgres"}:
         raise ConfigError(f"database.url names {scheme}, and syncd needs PostgreSQL (postgresql://…)")
     return "postgresql://" + rest
+
+
+def _still_open(connection: psycopg.Connection[Any], _record: object, _proxy: object) -> None:
+    """Let the pool open another connection where the server has said something unasked: that it ended this one.
+
+    A question to the server would tell the same for a round trip before each transaction.
+    """
+    look = select.poll()
+    look.register(connection.fileno(), select.POLLIN)
+    if look.poll(0):
+        raise DisconnectionError
 
 
 def _first_line(problem: BaseException) -> str:

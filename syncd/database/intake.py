@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from syncd import log, metrics
 from syncd.core.csv import Mended
 from syncd.database.casting import name_of
-from syncd.database.documents import document
+from syncd.database.documents import encoded, may_hold_nul, without_nul
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,15 +21,23 @@ if TYPE_CHECKING:
 NAMED = 20
 
 
-def page_document(policy: FieldPolicy, fields: Sequence[LeadField], records: Sequence[dict[str, Any]]) -> str:
+def page_document(
+    policy: FieldPolicy, fields: Sequence[LeadField], records: Sequence[dict[str, Any]]
+) -> Jsonb:
     """Return a page as JSON that PostgreSQL takes, with hashes where only they may be kept."""
-    _tell_nul(fields, records)
+    page = encoded(records)
+    with_nul = may_hold_nul(page)
+    if with_nul:
+        _tell_nul(fields, records)
     if hashed := [f for f in fields if f.hashed]:
-        records = [
-            record | {f.name: policy.hashed(f.data_type, record.get(f.name)) for f in hashed}
-            for record in records
-        ]
-    return document(records)
+        page = encoded(
+            [
+                record | {f.name: policy.hashed(f.data_type, record.get(f.name)) for f in hashed}
+                for record in records
+            ]
+        )
+    # It is JSON already, and as bytes it need not be encoded anew.
+    return Jsonb(without_nul(page) if with_nul else page, dumps=bytes)
 
 
 def page_source(fields: Sequence[LeadField]) -> sql.Composable:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from psycopg.types.json import Jsonb
+
     from syncd.database.engine import Transaction
 
 UNPARSED_NAMED = 20
@@ -59,7 +61,8 @@ def mirrored_fields(transaction: Transaction) -> list[LeadField]:
 
 def hold(transaction: Transaction, fields: Sequence[LeadField]) -> bool:
     """Keep the columns as they are until the transaction ends; tell whether the fields are still what they were."""
-    return set(fields) <= set(mirrored_fields(transaction))
+    present = mirrored_fields(transaction)
+    return list(fields) == present or set(fields) <= set(present)
 
 
 def upsert_page(
@@ -234,7 +237,7 @@ def mark_staged_dirty(transaction: Transaction, table: str, reason: str) -> int:
 
 
 def _differing(
-    transaction: Transaction, fields: Sequence[LeadField], table: sql.Composable, page: str | None
+    transaction: Transaction, fields: Sequence[LeadField], table: sql.Composable, page: Jsonb | None
 ) -> list[Difference]:
     others = [field for field in fields if field.name != "id"]
     pairs = [(sql.Identifier("l", f.column), sql.Identifier("t", f.column)) for f in others]
@@ -274,7 +277,7 @@ def _upsert(
     statement: sql.SQL,
     *,
     older_than: datetime | None = None,
-    page: str | None = None,
+    page: Jsonb | None = None,
 ) -> Written:
     row = transaction.composed(statement, {"older_than": older_than, "page": page}).fetchone()
     assert row is not None  # noqa: S101 - an aggregate has one row

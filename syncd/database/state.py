@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from syncd.database.documents import document
+from syncd.database.documents import array, document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,19 +107,18 @@ def mark_dirty(transaction: Transaction, ids: Sequence[int], reason: str) -> int
     A transaction that also writes leads marks them first, so that it and the fetcher take locks in
     the same order.
     """
-    return transaction.run("dirty_mark", ids=list(ids), reason=reason) if ids else 0
+    return transaction.run("dirty_mark", ids=array(ids), reason=reason) if ids else 0
 
 
-def next_dirty(database: Database, most: int) -> tuple[list[int], list[int]]:
+def next_dirty(transaction: Transaction, most: int) -> tuple[list[int], list[int]]:
     """Return the leads that have been dirty for longest, and the mark of each."""
-    with database.begin() as transaction:
-        rows = transaction.rows("dirty_next", most=most)
-        return [int(r.lead_id) for r in rows], [int(r.mark) for r in rows]
+    row = transaction.row("dirty_next", most=most)
+    return (list(row.ids), list(row.marks)) if row and row.ids else ([], [])
 
 
 def clear_dirty(transaction: Transaction, ids: Sequence[int], marks: Sequence[int]) -> set[int]:
     """Take leads from the dirty set, except those marked again since ``next_dirty``; return the former."""
-    return {int(r.lead_id) for r in transaction.rows("dirty_clear", ids=list(ids), marks=list(marks))}
+    return set(transaction.scalar("dirty_clear", ids=array(ids), marks=array(marks)) or ())
 
 
 def dirty_count(database: Database) -> int:

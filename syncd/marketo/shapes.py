@@ -273,9 +273,9 @@ def smart_campaign(item: Json) -> models.SmartCampaign:
 
 def lead(item: Json) -> models.Lead:
     """Check that an object is a lead: an object with a whole ``id``."""
-    if not isinstance(item["id"], int):
-        raise TypeError("a lead's id is a whole number")
-    return dict(item)
+    if not isinstance(item, dict) or not isinstance(item["id"], int):
+        raise TypeError("a lead is an object whose id is a whole number")
+    return item
 
 
 def _when(value: Any) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncd.database import campaigns, leads, state
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from syncd.core.budget import Lane
+    from syncd.core.fields import LeadField
     from syncd.mirror.runs import Feeds
 
 FEED = "dirty"
@@ -37,30 +39,48 @@ def pull(feeds: Feeds, *, lane: Lane = "changes") -> Counter[str]:
     return schema.again_with_present_fields(feeds, lambda: _pull(feeds, lane))
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """What a call asks for: leads, with their marks from before it, and the fields that the mirror has."""
+
+    fields: Sequence[LeadField]
+    ids: Sequence[int]
+    marks: Sequence[int]
+
+
 def _pull(feeds: Feeds, lane: Lane) -> Counter[str]:
     with recorded(feeds, FEED, alone=False) as counts:
         total = state.dirty_count(feeds.database)
+        batch: _Batch | None = None
         while not feeds.clock.stopping():
-            ids, marks = state.next_dirty(feeds.database, IDS_A_CALL)
-            if not ids:
+            batch = batch or _first(feeds)
+            if not batch.ids:
                 break
-            _fetch(feeds, lane, ids, marks, counts)
+            batch = _fetch(feeds, lane, batch, counts)
             feeds.progress("leads", counts["read"], max(total, counts["read"]))
     return counts
 
 
-def _fetch(feeds: Feeds, lane: Lane, ids: Sequence[int], marks: Sequence[int], counts: Counter[str]) -> None:
+def _first(feeds: Feeds) -> _Batch:
     with feeds.database.begin() as transaction:
-        fields = leads.mirrored_fields(transaction)
-    records = feeds.client.on(lane).leads("id", ids, [f.name for f in fields])
+        return _Batch(leads.mirrored_fields(transaction), *state.next_dirty(transaction, IDS_A_CALL))
+
+
+def _fetch(feeds: Feeds, lane: Lane, batch: _Batch, counts: Counter[str]) -> _Batch | None:
+    """Read and write a batch; return the next one, or None where the fields changed meanwhile: the same leads come again."""
+    fields = batch.fields
+    records = feeds.client.on(lane).leads("id", batch.ids, [f.name for f in fields])
     with feeds.database.begin() as transaction:
         if not leads.hold(transaction, fields):
-            return  # the fields changed meanwhile: the same leads come again
-        ours = state.clear_dirty(transaction, ids, marks)
+            return None
+        ours = state.clear_dirty(transaction, batch.ids, batch.marks)
         page = [record for record in records if record["id"] in ours]
         campaigns.enter(transaction, sorted(record["id"] for record in page))
         loading = bool(transaction.scalar("windows_loading"))
         written = leads.upsert_page(transaction, fields, page, touch=loading)
         missing = sorted(ours - {record["id"] for record in page})
         retired = leads.retire(transaction, [(lead, None) for lead in missing])
+        # In the same transaction: each one costs a look at the connection, a beginning and an end.
+        following = _Batch(fields, *state.next_dirty(transaction, IDS_A_CALL))
     counts.update(read=len(records), written=written.rows, retired=retired, unparsed=written.unparsed)
+    return following

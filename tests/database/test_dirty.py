@@ -15,6 +15,11 @@ def mark(desk: Desk, *ids: int, reason: str = "changed") -> int:
         return state.mark_dirty(transaction, ids, reason)
 
 
+def following(desk: Desk, most: int) -> tuple[list[int], list[int]]:
+    with desk.database.begin() as transaction:
+        return state.next_dirty(transaction, most)
+
+
 def dirty(desk: Desk) -> list[int]:
     return [n for (n,) in desk.run("SELECT lead_id FROM dirty_lead ORDER BY mark")]
 
@@ -23,7 +28,7 @@ def test_leads_are_marked_once_and_read_in_the_order_of_their_marks(desk):
     assert mark(desk, 3, 1, 3, 2) == 3
     assert mark(desk) == 0
     assert state.dirty_count(desk.database) == 3
-    ids, marks = state.next_dirty(desk.database, 2)
+    ids, marks = following(desk, 2)
     assert ids == [1, 2]
     assert marks == sorted(marks)
     with desk.database.begin() as transaction:
@@ -39,7 +44,7 @@ def test_a_lead_that_is_marked_again_goes_to_the_end(desk):
 
 def test_a_lead_that_is_marked_again_while_it_is_read_stays_dirty(desk):
     mark(desk, 1, 2)
-    ids, marks = state.next_dirty(desk.database, 300)
+    ids, marks = following(desk, 300)
     mark(desk, 2, reason="merged")
     with desk.database.begin() as transaction:
         assert state.clear_dirty(transaction, ids, marks) == {1}
@@ -49,7 +54,7 @@ def test_a_lead_that_is_marked_again_while_it_is_read_stays_dirty(desk):
 def test_a_mark_that_is_not_yet_committed_counts_too(desk):
     """The fetcher waits for it, and then leaves the lead dirty."""
     mark(desk, 1, 2)
-    ids, marks = state.next_dirty(desk.database, 300)
+    ids, marks = following(desk, 300)
     cleared: list[set[int]] = []
 
     def clear() -> None:
@@ -72,7 +77,7 @@ def test_a_mark_that_is_not_yet_committed_counts_too(desk):
 
 def test_two_fetchers_of_the_same_leads_clear_each_lead_once(desk):
     mark(desk, *range(1, 301))
-    first, second = state.next_dirty(desk.database, 300), state.next_dirty(desk.database, 300)
+    first, second = following(desk, 300), following(desk, 300)
     with desk.database.begin() as one:
         assert len(state.clear_dirty(one, *first)) == 300
     with desk.database.begin() as other:
@@ -99,7 +104,7 @@ class Crowd:
 
     def fetch(self) -> None:
         while not self.all_marked.is_set() or dirty(self.desk):
-            ids, marks = state.next_dirty(self.desk.database, 30)
+            ids, marks = following(self.desk, 30)
             moment = self._tick()
             with self.desk.database.begin() as transaction:
                 ours = state.clear_dirty(transaction, ids, marks)

@@ -66,6 +66,23 @@ def test_a_connection_that_was_cut_is_told_plainly_and_the_next_works(desk):
     assert desk.run("SELECT FROM cursor") == []
 
 
+def test_a_connection_that_the_server_ended_while_it_was_idle_is_replaced_unseen(desk):
+    def both() -> set[int]:
+        with desk.database.begin() as one, desk.database.begin() as other:
+            assert one.scalar("database_now") < other.scalar("database_now")
+            return {one.raw.info.backend_pid, other.raw.info.backend_pid}
+
+    before = both()
+    # Its own connection is that of the one who ends the other.
+    ended = desk.value(
+        "WITH others AS MATERIALIZED (SELECT pid FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()) "
+        "SELECT array_agg(pid) FROM others WHERE pg_terminate_backend(pid, 10_000)"
+    )
+    assert before & set(ended)
+    assert not both() & set(ended)
+
+
 @pytest.mark.parametrize("url", ["mysql://a@b/c", "not a url", "http://x", "postgresql://h:port/x"])
 def test_an_url_that_is_none_is_refused_without_being_shown(url):
     with pytest.raises(ConfigError, match=r"database\.url") as problem, connected(url):

@@ -81,7 +81,8 @@ ON CONFLICT (lead_id) DO UPDATE SET mark = nextval('dirty_mark'), marked_at = no
 
 -- name: dirty_next
 -- The leads that have been dirty for longest. Those that an import is reading back by their keys at this moment are left to it.
-SELECT lead_id, mark FROM dirty_lead WHERE reason <> 'import' OR marked_at < now() - interval '1 minute' ORDER BY mark LIMIT :most;
+SELECT array_agg(lead_id ORDER BY mark) AS ids, array_agg(mark ORDER BY mark) AS marks FROM (
+    SELECT lead_id, mark FROM dirty_lead WHERE reason <> 'import' OR marked_at < now() - interval '1 minute' ORDER BY mark LIMIT :most) AS d;
 
 -- name: dirty_clear
 -- Take leads from the set that were not marked again since they were read; locked in the order in which others mark them.
@@ -91,8 +92,10 @@ WITH mine AS (
         ON r.lead_id = d.lead_id AND r.mark = d.mark
     ORDER BY d.lead_id
     FOR UPDATE OF d
+), cleared AS (
+    DELETE FROM dirty_lead d USING mine m WHERE d.lead_id = m.lead_id RETURNING d.lead_id
 )
-DELETE FROM dirty_lead d USING mine m WHERE d.lead_id = m.lead_id RETURNING d.lead_id;
+SELECT array_agg(lead_id) FROM cleared;
 
 -- name: dirty_due
 -- Whether the set fills a call, holds news from Marketo, or has waited for long.
