@@ -27,6 +27,7 @@ def measure(only: list[str]) -> Iterator[Figure]:
         "outbox-calls": outbox.calls,
         "outbox-claim": outbox.claim,
         "outbox-insert": outbox.insert,
+        "outbox-import": outbox.imports,
     }
     log.set_up(level="warning")
     with server_of() as server:

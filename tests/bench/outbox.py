@@ -35,6 +35,7 @@ BATCH = 300
 JOBS = 600
 SAMPLES = 120
 MIXED = 10_000
+FILED = 60_000
 PATIENCE = 60.0
 
 
@@ -69,7 +70,7 @@ def latency(url: str) -> Iterator[Figure]:
             for number in range(1, SAMPLES + 1):
                 took.append(_arrival(connection, number))
                 # The configured rate is 100 calls in 20 s: what is measured is no waiting for it.
-                time.sleep(0.25)
+                time.sleep(0.3)
         beyond = [(seconds - bare) * 1000 for seconds in took]
         cuts = quantiles(beyond, n=100, method="inclusive")
         yield Figure("latency: p50 ms beyond a bare call", cuts[49], 30)
@@ -113,6 +114,35 @@ def calls(url: str) -> Iterator[Figure]:
         done = value_of(url, "SELECT count(*) FROM marketo.outbox WHERE status = 'succeeded'")
         assert done == len(rows), f"{len(rows) - done} rows did not succeed"
         yield Figure("calls: 10,000 mixed rows over the least", made / least, 1.1)
+
+
+def imports(url: str) -> Iterator[Figure]:
+    """60,000 upserts that wait, carried by files: calls over what writing and reading back 300 at a time would take."""
+    with (
+        running(Options(leads=100, limits=False, import_seconds=1.0)) as simulator,
+        app_of(url, simulator.base_url) as app,
+    ):
+        schema.pull(app.feeds())
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                "INSERT INTO marketo.outbox (operation, payload) SELECT 'create_or_update', jsonb_build_object("
+                f"'email', 'file' || n || '@example.com', 'firstName', 'N' || n % 97) FROM generate_series(1, {FILED}) n"
+            )
+        session = app.session(on_notify=lambda: None, lead=False)
+        session.start()
+        drainer = app.drain(lambda: session.replica)
+        simulator.reset_calls()
+        began = time.perf_counter()
+        while value_of(url, "SELECT EXISTS (SELECT FROM syncd.outbox_queue)"):
+            if not drainer.imports.step():
+                time.sleep(min(drainer.imports.nap(), 0.5))
+        took = time.perf_counter() - began
+        session.stop()
+        made = sum(count for call, count in simulator.calls().items() if "identity" not in call)
+        done = value_of(url, "SELECT count(*) FROM marketo.outbox WHERE status = 'succeeded'")
+        yield Figure("import: calls over writes and reads of 300", made / (2 * math.ceil(FILED / BATCH)), 0.6)
+        yield Figure("import: rows that succeeded, of all", done / FILED, 1, at_least=True)
+        yield Figure("import: rows a second", FILED / took, 1000, at_least=True)
 
 
 def insert(url: str) -> Iterator[Figure]:
