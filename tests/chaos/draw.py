@@ -202,7 +202,10 @@ class Drawing(draw.Drawing):
                 )
             elif kind < 0.7:
                 yield Cut(self._one(("answer", "begin", "committed")), turn, self.loss())
-            elif kind < 0.8:
+            elif kind < 0.76:
+                # Paused right after the claim, for longer than the session lives.
+                yield Cut("committed", 0, Step("loss", {"of": "session", "rescue": True, "steps": 3}))
+            elif kind < 0.82:
                 yield Cut(self._one(("call", "answer", "committed")), turn, self.row())
             elif kind < 0.9:
                 yield Cut(self._one(("call", "answer")), turn, self.person())
