@@ -93,13 +93,14 @@ def upsert_staged(
     pages: a part of the table, from one of PostgreSQL's pages up to another.
     unique: no id comes twice there; raises psycopg's CardinalityViolation where one does.
     """
-    source: sql.Composable = sql.Identifier(table)
-    if pages is not None:
-        source = sql.SQL("(SELECT * FROM {} WHERE ctid >= {}::tid AND ctid < {}::tid)").format(
-            source, *(sql.Literal(f"({page},0)") for page in pages)
-        )
+    source = _staged(table, pages)
     statement = _upsert_statement(
-        fields, source, "l._synced_at < %(older_than)s AND {differs}", unique=unique, file=True
+        fields,
+        source,
+        "l._synced_at < %(older_than)s AND {differs}",
+        unique=unique,
+        file=True,
+        compared=not _all_new(transaction, source),
     )
     return _upsert(transaction, statement, older_than=exported_at)
 
@@ -272,6 +273,26 @@ def _differing(
     ]
 
 
+def _staged(table: str, pages: tuple[int, int] | None) -> sql.Composable:
+    """Return a staging table, or a part of it."""
+    if pages is None:
+        return sql.Identifier(table)
+    return sql.SQL("(SELECT * FROM {} WHERE ctid >= {}::tid AND ctid < {}::tid)").format(
+        sql.Identifier(table), *(sql.Literal(f"({page},0)") for page in pages)
+    )
+
+
+def _all_new(transaction: Transaction, source: sql.Composable) -> bool:
+    """Tell whether the mirror holds no lead between the lowest and the highest id of a source: so it is in a first load."""
+    row = transaction.composed(
+        sql.SQL(
+            "SELECT coalesce((SELECT min(l.id) FROM lead l WHERE l.id >= p.low) > p.high, true) "
+            "FROM (SELECT min(s.id::bigint) AS low, max(s.id::bigint) AS high FROM {} s) p"
+        ).format(source)
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def _upsert(
     transaction: Transaction,
     statement: sql.SQL,
@@ -305,7 +326,9 @@ def _upsert_statement(
     *,
     unique: bool = False,
     file: bool = False,
+    compared: bool = True,
 ) -> sql.SQL:
+    """Return the statement that writes a source. compared: rows that are the same are left out first; none is there otherwise."""
     others = [field for field in fields if field.name != "id"]
     columns = [sql.Identifier(f.column) for f in others]
     statement = sql.SQL(
@@ -325,7 +348,7 @@ def _upsert_statement(
         unless_same=sql.SQL(
             "LEFT JOIN LATERAL (SELECT * FROM lead WHERE id = t.id OFFSET 0) l ON true WHERE l.id IS NULL OR ({})"
         ).format(sql.SQL(condition).format(differs=_differs(others, "t", file=file)))
-        if "differs" in condition
+        if compared and "differs" in condition
         else sql.SQL(""),
         sets=sql.SQL(", ").join(
             [
