@@ -49,6 +49,7 @@ class House(histories.House):
     """Also writes rows of every operation, decides as a person would, and loses sessions and connections."""
 
     def __init__(self, ground: histories.Ground, history: History, database: str) -> None:
+        self.ended: set[int] = set()
         super().__init__(ground, history, database)
         self.since = len(self.simulator.effects())
         self.written: dict[int, tuple[float, float]] = {}
@@ -75,6 +76,10 @@ class House(histories.House):
         self.drain._sender._held = lambda number: self._undisturbed(lambda: held(number))
         # Nobody has to wait in real time for a database that is back at once.
         self.drain._stop.wait = lambda timeout=None: False  # type: ignore[method-assign, assignment]
+
+    def _buried(self) -> None:
+        self.ended.add(self.daemon._session.replica or 0)
+        super()._buried()
 
     def _undisturbed(self, work: Callable[[], bool]) -> bool:
         before, self._local.inside = getattr(self._local, "inside", False), True
@@ -151,6 +156,7 @@ class House(histories.House):
                     (connection.info.backend_pid, self.hands.pid),
                 )
         session = self.daemon._session
+        self.ended.add(session.replica or 0)
         session._close()
         session._open()
         session.leading = True
@@ -238,7 +244,9 @@ class House(histories.House):
 
     def evidence(self) -> Evidence:
         """Gather what the judge needs."""
-        return gathered(self, self.app.database._options)
+        known = gathered(self, self.app.database._options)
+        known.ended = self.ended
+        return known
 
 
 def gathered(house: Any, options: str) -> Evidence:

@@ -39,6 +39,8 @@ class Evidence:
     """Rows for which a person decided something."""
     released: dict[int, datetime] = field(default_factory=dict)
     """When a row was made to let go what it halted, by the database's clock."""
+    ended: set[int] | None = None
+    """Replicas whose session ended, where that is known."""
     unseen: list[str] = field(default_factory=list)
     """What the mirror did not show when a row was marked as succeeded."""
 
@@ -305,6 +307,10 @@ class _Case:
                 yield f"silent: row {number} is {row['status']}, and does not say why"
             if tries != list(range(1, row["attempts"] + 1)):
                 yield f"silent: row {number} counts {row['attempts']} attempts, and {tries} are on record"
+        for attempt in self.known.attempts:
+            alive = self.known.ended is not None and attempt["replica"] not in self.known.ended
+            if attempt["error_code"] == "orphaned" and alive:
+                yield f"repeated: row {attempt['outbox_id']} was taken from replica {attempt['replica']}, which lived"
         for number, effect in self.marked:
             known = {a["request_id"] for a in self.tries[number]}
             if effect["requestId"] not in known and not self.doubted(number):

@@ -86,6 +86,8 @@ def attempt(number: int, outcome: str = "succeeded", turn: int = 1) -> judge.Row
         "number": turn,
         "outcome": outcome,
         "request_id": f"r{number}",
+        "replica": 1,
+        "error_code": None,
         "started_at": datetime.now(UTC),
     }
 
