@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 LOWEST_VERSION = 16
 KEEPALIVES: dict[str, Any] = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 """Seconds, seconds and times: a server that is gone is noticed within a minute."""
+IDLE_IN_TRANSACTION = "20s"
+"""Far more than a living process leaves between two statements."""
 QUEUE_LOCK, LEDGER_LOCK, MIGRATION_LOCK, LEADER_LOCK, SCHEMA_LOCK = 1, 2, 3, 4, 5
 REPLICA_CLASS, SHARED_CLASS, FEED_CLASS = 0, 1, 2
 
@@ -135,7 +137,9 @@ class Database:
             f"-csearch_path={conf.mirror_schema},{conf.machinery_schema} -ctimezone=UTC -cdatestyle=ISO "
             r"-cdefault_transaction_isolation=read\ committed "
             # The server notices within a minute that this machine is gone, and lets go of its locks.
-            "-ctcp_keepalives_idle=30 -ctcp_keepalives_interval=10 -ctcp_keepalives_count=3"
+            "-ctcp_keepalives_idle=30 -ctcp_keepalives_interval=10 -ctcp_keepalives_count=3 "
+            # A process that is paused in the middle of a transaction holds up everybody for so long at the most.
+            f"-cidle_in_transaction_session_timeout={IDLE_IN_TRANSACTION}"
         )
         self._application = application
         self.engine: Engine = create_engine(
@@ -218,6 +222,8 @@ class Database:
             return f"the database at {self.place} has not been migrated to this version; run `syncd migrate`"
         if isinstance(cause, psycopg.errors.InsufficientPrivilege):
             return f"the database user may not do this at {self.place}: {_first_line(cause)}; run `syncd migrate` as it"
+        if isinstance(cause, psycopg.errors.IdleInTransactionSessionTimeout):
+            return f"PostgreSQL at {self.place} ended the session of a process that slept in a transaction; it goes on by itself"
         if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
             return f"PostgreSQL at {self.place} can't be used: {_first_line(cause)}; check database.url and the server"
         return None

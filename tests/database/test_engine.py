@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from syncd.clock import SystemClock
 from syncd.database import queries, staging, state, walks
+from syncd.database.engine import IDLE_IN_TRANSACTION, QUEUE_LOCK
 from syncd.database.session import ReplicaSession
 from syncd.errors import ConfigError, DatabaseProblem, WorkFailed
 from tests.database.desk import Desk
@@ -81,6 +82,33 @@ def test_a_connection_that_the_server_ended_while_it_was_idle_is_replaced_unseen
     )
     assert before & set(ended)
     assert not both() & set(ended)
+
+
+def test_who_falls_asleep_with_a_lock_that_all_need_loses_it(desk):
+    """A paused process must not hold up the others until somebody wakes it."""
+    with desk.database.begin() as transaction:
+        assert transaction.raw.execute("SHOW idle_in_transaction_session_timeout").fetchone() == (
+            IDLE_IN_TRANSACTION,
+        )
+    taken: list[bool] = []
+
+    def need_it() -> None:
+        with desk.database.begin() as transaction:
+            transaction.lock(QUEUE_LOCK)
+            taken.append(True)
+
+    def fall_asleep() -> None:
+        with desk.database.begin() as transaction:
+            transaction.raw.execute("SET LOCAL idle_in_transaction_session_timeout = '100ms'")
+            transaction.lock(QUEUE_LOCK)
+            other = threading.Thread(target=need_it)
+            other.start()
+            other.join(30)
+            transaction.scalar("database_now")
+
+    with pytest.raises(DatabaseProblem):
+        fall_asleep()
+    assert taken == [True]
 
 
 @pytest.mark.parametrize("url", ["mysql://a@b/c", "not a url", "http://x", "postgresql://h:port/x"])
