@@ -250,11 +250,18 @@ class House:
         self.reached["woken up"] += 1
 
     def all_awake(self) -> None:
-        """Let everybody go on that was paused, and see to it that there is somebody."""
+        """Let everybody go on that was paused."""
         for pid in sorted(self.paused):
             self._wake(pid)
+
+    def supervise(self) -> None:
+        """Start another where nobody is left: a process that finds no PostgreSQL when it starts ends with code 1."""
+        codes = {process.process.poll() for process in self.outside.started} - {None, 0, 1, -signal.SIGKILL}
+        if codes:
+            raise BrokenError(f"ended: a process ended by itself with {codes}")
         if not self.living():
             self.outside.start("run")
+            self.reached["a start by the supervisor"] += 1
 
     def all_end(self) -> str:
         """End all processes softly; return what any of them said that nobody foresaw."""
@@ -358,8 +365,7 @@ def _quiet(house: House) -> None:
     end = time.monotonic() + PATIENCE
     while left := house.execute("SELECT outbox_id, state, due_at FROM outbox_queue"):
         house.release_all()
-        if not house.living():
-            raise BrokenError("ended: the last process ended by itself")
+        house.supervise()
         if time.monotonic() > end:
             raise BrokenError(f"lost: rows have not ended after {PATIENCE:.0f} s: {left[:5]}")
         time.sleep(0.05)
