@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import zlib
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -198,12 +198,13 @@ class Database:
         Raises WorkFailed where another process holds it.
         """
         key = (self.names.lock_class(FEED_CLASS), zlib.crc32(feed.encode()) - 0x80000000)
-        try:
-            connection = self.connect(autocommit=True)
-        except psycopg.Error as problem:
-            raise DatabaseProblem(self.sentence(problem) or str(problem)) from problem
-        with connection:
-            row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", key).fetchone()
+        with ExitStack() as held:
+            try:
+                connection = self.connect(autocommit=True)
+                held.callback(connection.close)
+                row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", key).fetchone()
+            except psycopg.Error as problem:
+                raise DatabaseProblem(self.sentence(problem) or type(problem).__name__) from problem
             if not (row and row[0]):
                 raise WorkFailed(
                     f"another process is at the feed {feed} of this database; wait for it, or stop it"

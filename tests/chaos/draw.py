@@ -119,7 +119,7 @@ class Drawing(draw.Drawing):
         record = {"lastName": self._one(draw.VALUES["lastName"]), "title": f"mark {self.mark}"}
         payloads: dict[str, Callable[[], dict[str, Any]]] = {
             "create_or_update": lambda: {"email": self._email(), **record},
-            "create_only": lambda: {"email": self._email(), **record},
+            "create_only": lambda: {"email": self._fresh() or self._email(), **record},
             "push": lambda: {"email": self._email(), **record},
             "create_duplicate": lambda: {"email": self._twin(), **record},
             "update_only": lambda: self._name() | record,
@@ -137,6 +137,9 @@ class Drawing(draw.Drawing):
     def _merge(self) -> dict[str, Any]:
         winner, *losers = self.chance.sample(range(1, FEW + 3), self._one((2, 2, 3)))
         return {"id": winner, "leadIds": losers}
+
+    def _fresh(self) -> str | None:
+        return f"fresh-{self.mark}@example.com" if self.chance.random() < 0.6 else None
 
     def _twin(self) -> str:
         """Draw an address that nobody else has, mostly: two leads of one address end what can be told of it."""

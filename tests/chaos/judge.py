@@ -199,8 +199,14 @@ class _Case:
             for other in self.known.rows:
                 takes = other["operation"] == "delete" and other["lead_id"] == int(lead)
                 takes |= other["operation"] == "merge" and int(lead) in map(int, other["payload"]["leadIds"])
+                takes &= self._may_have_made(other, by[0])
                 if takes and other["status"] == "succeeded" and self.precedes(row["id"], other["id"]):
                     yield f"order: row {row['id']} found lead {lead} gone, which row {other['id']} took away"
+
+    def _may_have_made(self, row: Row, effect: dict[str, Any]) -> bool:
+        """Whether an effect may be of a row: its request is on record with the row, or with nobody."""
+        owners = {a["outbox_id"] for a in self.known.attempts if a["request_id"] == effect["requestId"]}
+        return row["id"] in owners or (not owners and self.doubted(row["id"]))
 
     def _lists(self) -> Iterator[str]:
         """Who is on a list in the end, where the outbox alone wrote to it: what the last row said."""
@@ -285,6 +291,9 @@ class _Case:
                 detail = row["options"].get("campaignId", row["options"].get("formId"))
                 place = (kind, row["lead_id"], None if detail is None else int(detail))
                 most[place] += len(tries) if again else bool(tries)
+                if len(tries) > 1:
+                    # The lead of an earlier attempt may have been another one.
+                    most[kind, None, place[2]] += len(tries)
                 least[place] += row["status"] == "succeeded" and row["id"] not in self.known.touched
         for place, times in went.items():
             # A row of unknown outcome may have reached any lead.
