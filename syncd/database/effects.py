@@ -54,7 +54,10 @@ def _moves(transaction: Transaction, effects: Effects) -> list[tuple[int, dict[s
 def _merge(transaction: Transaction, effects: Effects, fields: list[LeadField]) -> None:
     """Let each winner take what it lacks from its losers, in their order, as Marketo does."""
     takes = [f for f in fields if f.name not in NEVER_TAKEN]
-    for loser, winner in effects.merged:
+    # A loser that is gone already may be gone by somebody else's doing, and the log has told of it, or will.
+    gone = {int(r.id) for r in transaction.rows("effect_gone", ids=[loser for loser, _ in effects.merged])}
+    merged = [(loser, winner) for loser, winner in effects.merged if loser not in gone]
+    for loser, winner in merged:
         if takes:
             transaction.composed(
                 sql.SQL(
@@ -67,7 +70,7 @@ def _merge(transaction: Transaction, effects: Effects, fields: list[LeadField]) 
                 ),
                 {"winner": winner, "loser": loser},
             )
-    leads.bury(transaction, list(effects.merged))
+    leads.bury(transaction, merged)
 
 
 def _members(transaction: Transaction, effects: Effects) -> None:

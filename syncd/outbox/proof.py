@@ -69,7 +69,8 @@ def _merges(client: Client, shape: Shape, rows: Rows) -> list[Finding]:
         if left or not there:
             # Those that are gone already can't be merged again; without any of them Marketo says so itself.
             payload = row.payload | {"leadIds": left or losers}
-            findings.append(Finding(replace(row, payload=payload)))
+            gone = tuple(loser for loser in losers if there and loser not in there)
+            findings.append(Finding(replace(row, payload=payload), effects=Effects(deleted=gone)))
         else:
             verdict = proven(row, row.lead_id, "merged")
             findings.append(Finding(row, verdict, of_record(shape, row.payload, row.lead_id)))

@@ -276,7 +276,8 @@ class Sender:
         effects = together([f.effects for f in findings])
         settled = [Settlement(verdicts, endpoint, None, self._milliseconds(started), effects)]
         open_ = tuple(f.row for f in findings if f.verdict is None)
-        return (settled if verdicts else []), tuple(sorted((*open_, *others), key=lambda row: row.id))
+        found = settled if verdicts or effects != NOTHING else []
+        return found, tuple(sorted((*open_, *others), key=lambda row: row.id))
 
     def _unread(
         self, shape: Shape, rows: Rows, problem: MarketoError, endpoint: str, started: float

@@ -365,6 +365,36 @@ def test_a_merge_of_which_half_was_done_is_finished(house: Inside) -> None:
     assert [row["id"] for row in losers] == [2, 3]
 
 
+def test_losers_that_somebody_else_took_away_while_a_merge_was_in_doubt_are_not_called_its_own(
+    house: Inside,
+) -> None:
+    fault(house.simulator, "reset", "before", ENDPOINTS["merge"])
+    number = house.insert("merge", {"id": 1, "leadIds": [2, 3]})
+    assert house.step()
+    house.simulator.merge_leads(4, [2])
+    house.simulator.merge_leads(5, [3])
+    house.catch_up()
+    house.carry()
+    assert house.row(number)["result"]["proven_by"]
+    merged = house.sql("SELECT id, _merged_into_id AS into FROM lead WHERE id IN (2, 3) ORDER BY id")
+    assert merged == [{"id": 2, "into": 4}, {"id": 3, "into": 5}]
+    settled(house)
+
+
+def test_a_loser_that_is_gone_when_a_merge_in_doubt_goes_again_is_gone_in_the_mirror_at_once(
+    house: Inside,
+) -> None:
+    fault(house.simulator, "reset", "before", ENDPOINTS["merge"])
+    number = house.insert("merge", {"id": 1, "leadIds": [2, 3]})
+    assert house.step()
+    house.simulator.delete_lead(3)
+    house.carry()
+    assert house.row(number)["status"] == "succeeded"
+    gone = house.sql("SELECT id FROM lead WHERE id IN (2, 3) AND _deleted_at IS NOT NULL ORDER BY id")
+    assert [row["id"] for row in gone] == [2, 3]
+    settled(house)
+
+
 @pytest.mark.parametrize(("kind", "phase"), [("timeout", "after"), ("http", "before")])
 def test_what_hurts_when_repeated_waits_for_a_person_or_goes_again_where_the_row_says_so(
     house: Inside, kind: str, phase: str

@@ -2,6 +2,10 @@
 -- The ids of lead partitions by name.
 SELECT id, name FROM lead_partition WHERE name = ANY(:names) AND _removed_at IS NULL;
 
+-- name: effect_gone
+-- Which of these leads are retired.
+SELECT id FROM lead WHERE id = ANY(:ids) AND _deleted_at IS NOT NULL;
+
 -- name: effect_listed
 -- Leads that Marketo has put on lists or taken off them; reads of them that are under way don't count.
 WITH told AS (
