@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from sqlalchemy import create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, InvalidRequestError
 
 from syncd.core.policy import EVERYTHING, FieldPolicy
 from syncd.database.queries import query
@@ -177,7 +177,14 @@ class Database:
         ValueRefused where it does not take a value.
         """
         try:
-            with self.engine.begin() as connection:
+            with ExitStack() as held:
+                try:
+                    connection = held.enter_context(self.engine.begin())
+                except InvalidRequestError:
+                    # The pool gives up where the server ends each new connection, too: it is restarting.
+                    raise DatabaseProblem(
+                        f"PostgreSQL at {self.place} ends connections at once; it may be restarting"
+                    ) from None
                 yield Transaction(connection, self.names, self.policy)
         except (DBAPIError, psycopg.Error) as problem:
             cause = getattr(problem, "orig", None) or problem

@@ -246,7 +246,9 @@ class House:
 
     def _wake(self, pid: int) -> None:
         self.paused.discard(pid)
-        os.kill(pid, signal.SIGCONT)
+        # It may have ended by itself: it found no PostgreSQL when it started.
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
         self.reached["woken up"] += 1
 
     def all_awake(self) -> None:

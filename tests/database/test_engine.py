@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 
 from syncd.clock import SystemClock
 from syncd.database import queries, staging, state, walks
@@ -82,6 +82,19 @@ def test_a_connection_that_the_server_ended_while_it_was_idle_is_replaced_unseen
     )
     assert before & set(ended)
     assert not both() & set(ended)
+
+
+def test_a_server_that_ends_each_connection_at_once_is_told_in_a_sentence(desk):
+    def ended(*_: object) -> None:
+        raise DisconnectionError
+
+    event.listen(desk.database.engine, "checkout", ended)
+    try:
+        with pytest.raises(DatabaseProblem, match="ends connections at once"), desk.database.begin():
+            pass
+    finally:
+        event.remove(desk.database.engine, "checkout", ended)
+    assert desk.value("SELECT 1") == 1
 
 
 def test_who_falls_asleep_with_a_lock_that_all_need_loses_it(desk):
