@@ -47,7 +47,7 @@ class Job:
     needs_schema: bool = True
 
 
-class Threads(BaseExecutor):  # type: ignore[misc]
+class Threads(BaseExecutor):  # type: ignore[misc]  # APScheduler has no types
     """Runs the scheduler's jobs in threads for which the process does not wait when it ends.
 
     A feed may be in the middle of a call that takes minutes; it is cut off as by a crash, which

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from tests.chaos.judge import NEVER
 from tests.histories import draw
 from tests.histories.draw import DAY, FEW, HOUR, LEADS, LISTS, PROGRAMS, Cut, History, Step
 
@@ -60,8 +61,6 @@ ROUGH: tuple[dict[str, Any], ...] = (
     {"kind": "delay", "seconds": 0.5},
 )
 """What takes real time: answers that never come, and calls that take effect when their caller is gone already."""
-NEVER = {"create_duplicate", "push", "submit_form", "trigger_campaign"}
-"""Operations that are not repeated by themselves after an unknown outcome."""
 FOREIGN = {name: values for name, values in draw.VALUES.items() if name not in {"email", "title"}}
 """Addresses and titles are written by the outbox alone: by these its rows are told apart."""
 FEEDS = ("changes", "changes", "dirty", "dirty", "members", "backfill")

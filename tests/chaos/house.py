@@ -91,11 +91,7 @@ class House(histories.House):
     # --- steps
 
     def do_row(self, **row: Any) -> None:
-        with self._refusals(), self._connected() as connection:
-            began = self._tick()
-            number = self._insert(connection, row)
-            connection.commit()
-            self._note([number], began)
+        self.do_backlog([row])
 
     def do_backlog(self, rows: list[dict[str, Any]]) -> None:
         with self._refusals(), self._connected() as connection:

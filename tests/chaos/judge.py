@@ -14,6 +14,7 @@ FINAL = {"succeeded", "failed", "conflict", "uncertain", "cancelled", "expired"}
 NOT_DONE = FINAL - {"succeeded", "uncertain"}
 BADLY = {"failed", "conflict", "uncertain", "expired"}
 NEVER = {"create_duplicate", "push", "submit_form", "trigger_campaign"}
+"""Operations that are not repeated by themselves after an unknown outcome."""
 WRITING = {"create_or_update", "update_only", "create_only", "create_duplicate", "push", "submit_form"}
 """Operations whose record bears the mark."""
 TRACES = {"trigger_campaign": "campaign_requested", "push": "pushed", "submit_form": "form_filled_out"}

@@ -62,7 +62,6 @@ def _count(house: House, known: judge.Evidence) -> None:
         reached["proven by a look"] += "proven_by" in (row["result"] or {})
     for attempt in known.attempts:
         reached[f"an attempt: {attempt['outcome']}"] += 1
-    reached["a death"] = reached["death"]
     for operation, rows in house.execute("SELECT operation, rows FROM chaos.watched"):
         reached[f"watched: {operation}"] += rows
 
