@@ -41,8 +41,6 @@ class ClaimedRow:
     attempts: int
     unknown: bool
     on_unknown_outcome: str
-    age: float = 0.0
-    """Seconds since it was claimed."""
     first_sent_at: datetime | None = None
     turned_away: int = 0
     """Earlier attempts of which nothing was executed."""

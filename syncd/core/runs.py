@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Run:
 
     rows: tuple[ClaimedRow, ...]
 
-    @property
+    @cached_property
     def record(self) -> dict[str, Any]:
         """What Marketo holds after all rows, one after the other: a later row's value of a field wins."""
         merged: dict[str, Any] = {}

@@ -3,7 +3,7 @@
 Three tables tell where a row stands: ``outbox`` (for people), ``outbox_queue`` (unfinished rows alone) and
 ``outbox_key`` (every name of every lead that an unfinished row touches). All moves in the queue are
 made under one advisory lock, held for milliseconds and never across a call, so that no row can be
-missed by a move that did not see it.
+missed by a move that did not see it; but whoever sent a row forgets it before he takes the lock to let others go.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from syncd.database.engine import QUEUE_LOCK, REPLICA_CLASS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
+
+    from sqlalchemy import Row
 
     from syncd.database.engine import Database, Transaction
 
@@ -46,25 +48,26 @@ def claim(database: Database, *, replica: int, most: int, coalesce: bool = False
             return None
         _tidy(transaction, most)
         for _ in range(50):
-            candidates = _ids(transaction.rows("queue_candidates", most=most, bytes=CALL_BYTES))
+            candidates: list[int] = transaction.scalar("queue_candidates", most=most, bytes=CALL_BYTES)
             if not candidates:
                 return None
             transaction.run("queue_resolve", ids=candidates)
-            claimed = transaction.rows("queue_claim", ids=candidates, replica=replica)
-            won = _ids(claimed)
-            if len(won) < len(candidates):
+            won = transaction.row("queue_claim", ids=candidates, replica=replica)
+            assert won is not None  # noqa: S101 - it has one row
+            if won.rows < len(candidates):
                 transaction.run("queue_demote", ids=candidates)
-            if won:
-                number = int(claimed[0].claim)
-                followed = [int(row.outbox_id) for row in claimed if coalesce and row.followed]
+            if won.rows:
+                number = int(won.claim)
                 behind = (
-                    join(transaction, followed, claim=number, replica=replica, most_bytes=CALL_BYTES)
-                    if followed
+                    join(transaction, won.followed, claim=number, replica=replica, most_bytes=CALL_BYTES)
+                    if coalesce and won.followed
                     else {}
                 )
                 rows = transaction.rows("outbox_sending", claim=number)
-                return _claim(number, sorted(rows, key=lambda row: row.id), behind)
-    return None
+                break
+        else:
+            return None
+    return _claim(number, sorted(rows, key=lambda row: row.id), behind)
 
 
 def join(
@@ -112,12 +115,23 @@ def finish(transaction: Transaction, ids: Sequence[int]) -> None:
     Rows that ended badly and have ``on_failure`` = ``halt`` stay, and go on holding back what is behind them.
     """
     if ids:
-        found = [row.key for row in transaction.rows("queue_finish", ids=list(ids))]
-        if None in found:
-            transaction.run("queue_halt", ids=ids)
-            transaction.run("queue_free", ids=ids)
-        if keys := [key for key in found if key is not None]:
-            transaction.run("queue_promote", keys=keys)
+        _let_go(transaction, ids, _forget(transaction, ids))
+
+
+def _forget(transaction: Transaction, ids: Sequence[int]) -> Row[Any]:
+    """Take rows that nobody else touches out of the queue; return the keys that became free, and whether rows are left."""
+    forgotten = transaction.row("queue_finish", ids=list(ids))
+    assert forgotten is not None  # noqa: S101 - it has one row
+    return forgotten
+
+
+def _let_go(transaction: Transaction, ids: Sequence[int], forgotten: Row[Any]) -> None:
+    """Let those go that forgotten rows held back, once nobody else can see these any more: the lock must be held."""
+    if forgotten.are_left:
+        transaction.run("queue_halt", ids=list(ids))
+        transaction.run("queue_free", ids=list(ids))
+    if forgotten.freed:
+        transaction.run("queue_promote", keys=forgotten.freed)
 
 
 def _release(transaction: Transaction, ids: Sequence[int]) -> list[int]:
@@ -158,21 +172,20 @@ def settle(transaction: Transaction, number: int, settlement: Settlement) -> lis
         }
         for v in settlement.verdicts
     ]
-    ours = set(
-        _ids(
-            transaction.rows(
-                "settle_rows",
-                rows=document(rows),
-                claim=number,
-                duration_ms=settlement.duration_ms,
-                endpoint=settlement.endpoint,
-                request_id=settlement.request_id,
-            )
-        )
+    written: list[int] | None = transaction.scalar(
+        "settle_rows",
+        rows=document(rows),
+        claim=number,
+        duration_ms=settlement.duration_ms,
+        endpoint=settlement.endpoint,
+        request_id=settlement.request_id,
     )
+    ours = set(written or ())
+    mine = [v for v in settlement.verdicts if v.outbox_id in ours]
+    done = [v.outbox_id for v in mine if v.status in FINAL]
+    forgotten = _forget(transaction, done)
     # Until here the locks of the rows are enough: nobody else touches what is being sent.
     transaction.lock(QUEUE_LOCK)
-    mine = [v for v in settlement.verdicts if v.outbox_id in ours]
     # Marketo may be at it still: the keys stay closed until the row is due, whether it will be sent again or not.
     closing = [v for v in mine if v.outcome == "unknown"]
     again = [v for v in mine if v.status in {"retrying", "pending"} and v not in closing]
@@ -181,7 +194,7 @@ def settle(transaction: Transaction, number: int, settlement: Settlement) -> lis
             told = [{"outbox_id": v.outbox_id, "due_in": v.due_in, "unknown": v.unknown} for v in verdicts]
             transaction.run(name, rows=document(told))
     _reopen(transaction, [v.outbox_id for v in again])
-    finish(transaction, [v.outbox_id for v in mine if v.status in FINAL])
+    _let_go(transaction, done, forgotten)
     return sorted(ours)
 
 
@@ -387,7 +400,6 @@ def _claim(number: int, rows: Sequence[Any], behind: dict[int, int] | None = Non
                 r.attempts,
                 r.unknown,
                 r.on_unknown_outcome,
-                float(r.age),
                 r.first_sent_at,
                 int(r.turned_away),
                 (behind or {}).get(r.id),

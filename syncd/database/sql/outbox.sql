@@ -5,22 +5,23 @@ WITH fresh AS MATERIALIZED (
     SELECT q.outbox_id, o.operation, o.payload, o.options, o.partition_name, o.not_before, o.expires_at, o.created_at,
         o.if_matches IS NOT NULL OR o.if_unchanged_since IS NOT NULL AS locked,
         l.lookup, jsonb_build_array(o.operation, l.lookup, o.partition_name, o.options - 'on_failure')::text AS shape
-    FROM outbox_queue q JOIN outbox o ON o.id = q.outbox_id
+    FROM (SELECT outbox_id FROM outbox_queue WHERE state = 'new' ORDER BY outbox_id LIMIT :most) AS q
+    JOIN outbox o ON o.id = q.outbox_id
     CROSS JOIN LATERAL (SELECT outbox_lookup(o.lookup_field, o.payload) AS lookup) AS l
-    WHERE q.state = 'new'
-    ORDER BY q.outbox_id
-    LIMIT :most
 ), named AS MATERIALIZED (
-    SELECT DISTINCT k.kind || CASE WHEN length(k.name) > 500 THEN md5(k.name) ELSE k.name END AS key, f.outbox_id
-    FROM fresh f CROSS JOIN LATERAL (
-        VALUES
-            ('lead:', f.payload ->> 'id'),
-            ('email:', lower(btrim(coalesce(f.payload ->> 'email', f.payload #>> '{leadFormFields,email}')))),
-            ('field:', CASE WHEN f.lookup NOT IN ('id', 'email') THEN f.lookup || ':' || lower(btrim(f.payload ->> f.lookup)) END),
-            ('schema:', CASE WHEN f.operation IN ('create_field', 'update_field') THEN lower(f.payload ->> 'name') END)
+    SELECT DISTINCT k.kind || CASE WHEN length(k.name) > 500 THEN md5(k.name) ELSE k.name END AS key, k.outbox_id
+    FROM (
+        SELECT outbox_id, 'lead:', payload ->> 'id' FROM fresh
         UNION ALL
-        SELECT 'lead:', l FROM jsonb_array_elements_text(CASE f.operation WHEN 'merge' THEN f.payload -> 'leadIds' ELSE '[]' END) AS l
-    ) AS k (kind, name)
+        SELECT outbox_id, 'email:', lower(btrim(coalesce(payload ->> 'email', payload #>> '{leadFormFields,email}'))) FROM fresh
+        UNION ALL
+        SELECT outbox_id, 'field:', lookup || ':' || lower(btrim(payload ->> lookup)) FROM fresh WHERE lookup NOT IN ('id', 'email')
+        UNION ALL
+        SELECT outbox_id, 'schema:', lower(payload ->> 'name') FROM fresh WHERE operation IN ('create_field', 'update_field')
+        UNION ALL
+        SELECT outbox_id, 'lead:', loser FROM fresh CROSS JOIN LATERAL jsonb_array_elements_text(payload -> 'leadIds') AS loser
+        WHERE operation = 'merge'
+    ) AS k (outbox_id, kind, name)
     WHERE k.name IS NOT NULL
 ), keyed AS (
     INSERT INTO outbox_key (key, outbox_id) SELECT key, outbox_id FROM named ON CONFLICT DO NOTHING
@@ -53,16 +54,14 @@ WHERE q.outbox_id = ANY(:ids) AND q.state = 'blocked'
 
 -- name: queue_promote
 -- After keys became free: let the first row of each of them go, where it is the first of all its keys.
-WITH heads AS (
-    SELECT DISTINCT h.outbox_id
-    FROM unnest(CAST(:keys AS text[])) AS freed (key)
-    CROSS JOIN LATERAL (
-        SELECT k.outbox_id FROM outbox_key k WHERE k.key = freed.key ORDER BY k.outbox_id LIMIT 1) AS h
-)
 UPDATE outbox_queue q
 SET state = CASE WHEN q.due_at <= clock_timestamp() THEN 'ready' ELSE 'waiting' END
-FROM heads h
-WHERE q.outbox_id = h.outbox_id AND q.state = 'blocked'
+WHERE q.outbox_id = ANY(ARRAY(
+    SELECT h.outbox_id
+    FROM unnest(CAST(:keys AS text[])) AS freed (key)
+    CROSS JOIN LATERAL (
+        SELECT k.outbox_id FROM outbox_key k WHERE k.key = freed.key ORDER BY k.outbox_id LIMIT 1) AS h))
+  AND q.state = 'blocked'
   AND NOT EXISTS (
     SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.outbox_id < mine.outbox_id
     WHERE mine.outbox_id = q.outbox_id);
@@ -103,7 +102,7 @@ RETURNING o.id;
 
 -- name: queue_candidates
 -- The rows that could share the next call: of the shape of the earliest row that is ready, as many as its call takes.
-SELECT outbox_id
+SELECT array_agg(outbox_id ORDER BY outbox_id)
 FROM (
     SELECT outbox_id, sum(bytes) OVER (ORDER BY outbox_id) AS total, row_number() OVER (ORDER BY outbox_id) AS place
     FROM (
@@ -115,8 +114,7 @@ FROM (
             SELECT p.records FROM operation p WHERE p.name = (SELECT o.operation FROM outbox o WHERE o.id = (
                 SELECT f.outbox_id FROM outbox_queue f WHERE f.state = 'ready' ORDER BY f.outbox_id LIMIT 1))))) AS first_rows
 ) AS counted
-WHERE total <= :bytes OR place = 1
-ORDER BY outbox_id;
+WHERE total <= :bytes OR place = 1;
 
 -- name: queue_resolve
 -- Add the other names of the leads that these rows touch, as the mirror knows them now. (OFFSET 0: look each of them up by the index,
@@ -135,6 +133,7 @@ ON CONFLICT DO NOTHING;
 
 -- name: queue_claim
 -- Claim those of the candidates whose keys nobody holds (no earlier unfinished row, no row being sent), and close their keys.
+-- Return the claim's number, how many it won, and those of them behind which others wait.
 WITH number AS MATERIALIZED (
     SELECT nextval('outbox_claim') AS claim
 ), won AS (
@@ -142,11 +141,10 @@ WITH number AS MATERIALIZED (
     SET state = 'sending', claim = (SELECT claim FROM number), replica = :replica, claimed_at = clock_timestamp()
     WHERE q.outbox_id = ANY(:ids) AND q.state = 'ready'
       AND NOT EXISTS (
-        SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.outbox_id < mine.outbox_id
-        WHERE mine.outbox_id = q.outbox_id)
-      AND NOT EXISTS (
-        SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.busy AND other.outbox_id <> mine.outbox_id
-        WHERE mine.outbox_id = q.outbox_id)
+        SELECT FROM outbox_key mine
+        WHERE mine.outbox_id = q.outbox_id
+          AND (EXISTS (SELECT FROM outbox_key other WHERE other.key = mine.key AND other.outbox_id < mine.outbox_id)
+            OR EXISTS (SELECT FROM outbox_key other WHERE other.key = mine.key AND other.busy AND other.outbox_id <> mine.outbox_id)))
     RETURNING q.outbox_id, q.claim
 ), closed AS (
     UPDATE outbox_key k SET busy = true FROM won w WHERE k.outbox_id = w.outbox_id RETURNING k.outbox_id, k.key
@@ -155,8 +153,7 @@ WITH number AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT FROM outbox_key later WHERE later.key = c.key AND later.outbox_id > c.outbox_id ORDER BY later.outbox_id LIMIT 1) AS behind
 )
-SELECT w.outbox_id, w.claim, f.outbox_id IS NOT NULL AS followed
-FROM won w LEFT JOIN followed f ON f.outbox_id = w.outbox_id;
+SELECT min(claim) AS claim, count(*) AS rows, (SELECT array_agg(outbox_id) FROM followed) AS followed FROM won;
 
 -- name: queue_followers
 -- Rows that can share a record with rows that were just claimed: right behind them on each of their keys, of their run, due, and without a key of their own.
@@ -206,7 +203,7 @@ SET status = 'sending', attempts = o.attempts + 1, first_sent_at = coalesce(o.fi
 FROM outbox_queue q
 WHERE q.claim = :claim AND q.state = 'sending' AND o.id = q.outbox_id
 RETURNING o.id, o.operation, outbox_lookup(o.lookup_field, o.payload) AS lookup, o.partition_name, o.options - 'on_failure' AS options, o.payload,
-    o.attempts, q.unknown, o.on_unknown_outcome, o.if_matches, o.if_unchanged_since, 0.0 AS age, o.first_sent_at,
+    o.attempts, q.unknown, o.on_unknown_outcome, o.if_matches, o.if_unchanged_since, o.first_sent_at,
     CASE WHEN o.attempts > 1 THEN (SELECT count(*) FROM outbox_attempt a WHERE a.outbox_id = o.id AND a.outcome = 'retry') ELSE 0 END
         AS turned_away;
 
@@ -240,8 +237,7 @@ SELECT NOT (EXISTS (SELECT FROM outbox_queue WHERE state = 'new') OR EXISTS (SEL
 -- name: queue_orphans
 -- Rows that a replica was sending by a call when its session ended; imports have their own rescue.
 SELECT o.id, o.operation, outbox_lookup(o.lookup_field, o.payload) AS lookup, o.partition_name, o.options - 'on_failure' AS options, o.payload,
-    o.attempts, q.unknown, o.on_unknown_outcome, o.if_matches, o.if_unchanged_since, q.claim,
-    extract(epoch FROM clock_timestamp() - q.claimed_at)::float AS age, o.first_sent_at,
+    o.attempts, q.unknown, o.on_unknown_outcome, o.if_matches, o.if_unchanged_since, q.claim, o.first_sent_at,
     CASE WHEN o.attempts > 1 THEN (SELECT count(*) FROM outbox_attempt a WHERE a.outbox_id = o.id AND a.outcome = 'retry') ELSE 0 END
         AS turned_away
 FROM outbox_queue q JOIN outbox o ON o.id = q.outbox_id
@@ -279,40 +275,40 @@ WITH told AS (
     FROM mine
     WHERE outcome <> 'not_sent'
     ON CONFLICT (outbox_id, number) DO NOTHING
+), written AS (
+    UPDATE outbox o
+    SET status = m.status,
+        attempts = o.attempts - (m.outcome = 'not_sent')::integer,
+        first_sent_at = CASE WHEN m.outcome = 'not_sent' AND o.attempts = 1 THEN NULL ELSE o.first_sent_at END,
+        lead_id = coalesce(m.lead_id, o.lead_id),
+        result = coalesce(m.result, o.result),
+        error_code = m.error_code,
+        error_message = m.error_message,
+        request_id = coalesce(CAST(:request_id AS text), o.request_id),
+        next_attempt_at = CASE WHEN m.status = 'retrying' THEN clock_timestamp() + m.due_in * interval '1 second' END,
+        finished_at = CASE WHEN m.status NOT IN ('pending', 'retrying') THEN now() END
+    FROM mine m
+    WHERE o.id = m.outbox_id
+    RETURNING o.id
 )
-UPDATE outbox o
-SET status = m.status,
-    attempts = o.attempts - (m.outcome = 'not_sent')::integer,
-    first_sent_at = CASE WHEN m.outcome = 'not_sent' AND o.attempts = 1 THEN NULL ELSE o.first_sent_at END,
-    lead_id = coalesce(m.lead_id, o.lead_id),
-    result = coalesce(m.result, o.result),
-    error_code = m.error_code,
-    error_message = m.error_message,
-    request_id = coalesce(CAST(:request_id AS text), o.request_id),
-    next_attempt_at = CASE WHEN m.status = 'retrying' THEN clock_timestamp() + m.due_in * interval '1 second' END,
-    finished_at = CASE WHEN m.status NOT IN ('pending', 'retrying') THEN now() END
-FROM mine m
-WHERE o.id = m.outbox_id
-RETURNING o.id;
+SELECT array_agg(id ORDER BY id) FROM written;
 
 -- name: queue_keys
 -- The keys of some rows.
 SELECT DISTINCT key FROM outbox_key WHERE outbox_id = ANY(:ids);
 
 -- name: queue_finish
--- Forget rows that are done, and their keys with them, but for those that halt what is behind them; return the keys that other rows
--- wait for, and NULL where rows are left.
-WITH gone AS (
-    DELETE FROM outbox_queue q USING outbox o
-    WHERE q.outbox_id = ANY(:ids) AND o.id = q.outbox_id
-      AND NOT (o.options ->> 'on_failure' IS NOT DISTINCT FROM 'halt' AND o.status IN ('failed', 'conflict', 'uncertain', 'expired'))
-    RETURNING q.outbox_id
+-- Forget rows that are done, and their keys with them, but for those that halt what is behind them; return the keys that became free,
+-- and whether rows are left.
+WITH left_over AS MATERIALIZED (
+    SELECT id FROM outbox
+    WHERE id = ANY(:ids) AND options ->> 'on_failure' = 'halt' AND status IN ('failed', 'conflict', 'uncertain', 'expired')
 ), freed AS (
-    SELECT DISTINCT k.key FROM outbox_key k WHERE k.outbox_id IN (SELECT outbox_id FROM gone)
+    DELETE FROM outbox_key WHERE outbox_id = ANY(:ids) AND outbox_id NOT IN (SELECT id FROM left_over) RETURNING key
+), gone AS (
+    DELETE FROM outbox_queue WHERE outbox_id = ANY(:ids) AND outbox_id NOT IN (SELECT id FROM left_over)
 )
-SELECT f.key FROM freed f WHERE EXISTS (SELECT FROM outbox_key o WHERE o.key = f.key AND o.outbox_id <> ALL(:ids))
-UNION ALL
-SELECT NULL WHERE (SELECT count(*) FROM gone) < cardinality(CAST(:ids AS bigint[]));
+SELECT array_agg(DISTINCT key) AS freed, EXISTS (SELECT FROM left_over) AS are_left FROM freed;
 
 -- name: queue_halt
 -- Let rows that ended badly keep their keys, so that no later row passes them, until a person decides.
