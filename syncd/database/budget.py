@@ -206,7 +206,7 @@ class Ledger(ExportLedger):
             log.get("database").warning("the end of a call could not be noted", error=str(problem))
 
     def _release(self, lease: int, *, charged: bool, error: str | None) -> None:
-        with self._database.begin() as transaction:
+        with self._database.each() as transaction:
             if error == DAILY_QUOTA:
                 until = next_reset(self._clock.now())
                 transaction.run(

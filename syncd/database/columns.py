@@ -38,8 +38,8 @@ def known(transaction: Transaction) -> dict[str, Known]:
             r.column_name,
             r.column_type,
             r.kept_as,
-            r._hash_mark,  # noqa: SLF001 - a column's name
-            r._removed_at is not None,  # noqa: SLF001
+            r.mark,
+            r.removed_at is not None,
         )
         for r in transaction.rows("fields_known")
     }
@@ -186,7 +186,7 @@ def _retype(transaction: Transaction, column: str, old: str, step: Step) -> str 
     if kind == "boolean" and step.content == "emptied":
         parts += ["ALTER COLUMN {c} SET DEFAULT false"]
     try:
-        with transaction.connection.begin_nested():
+        with transaction.raw.transaction():
             (rights,) = transaction.composed(sql.SQL("SELECT lead_editable_drop()")).fetchone() or (None,)
             for part in parts:
                 change = sql.SQL(part).format(c=name, k=sql.SQL(kind), e=expression)

@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg.rows import namedtuple_row
 from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, InvalidRequestError
 
 from syncd.core.policy import EVERYTHING, FieldPolicy
-from syncd.database.queries import query
+from syncd.database.queries import for_driver
 from syncd.errors import ConfigError, DatabaseProblem, ValueRefused, WorkFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from psycopg import sql
-    from sqlalchemy import Connection, Engine, Row
-    from sqlalchemy.engine import CursorResult
+    from sqlalchemy import Engine
 
     from syncd import settings
 
@@ -67,10 +67,11 @@ class Names:
 
 
 class Transaction:
-    """One transaction; a thin hand on SQLAlchemy's connection that knows the named statements."""
+    """One transaction; a thin hand on psycopg's connection that knows the named statements, and gives rows as named tuples."""
 
-    def __init__(self, connection: Connection, names: Names, policy: FieldPolicy = EVERYTHING) -> None:
-        self.connection = connection
+    def __init__(self, raw: psycopg.Connection[Any], names: Names, policy: FieldPolicy = EVERYTHING) -> None:
+        self.raw = raw
+        """The driver's own connection, for COPY and savepoints."""
         self.policy = policy
         self._names = names
 
@@ -78,17 +79,18 @@ class Transaction:
         """Run a named statement and return how many rows it touched."""
         return self._execute(name, values).rowcount
 
-    def rows(self, name: str, **values: Any) -> Sequence[Row[Any]]:
+    def rows(self, name: str, **values: Any) -> list[Any]:
         """Run a named statement and return its rows."""
-        return self._execute(name, values).all()
+        return self._execute(name, values).fetchall()
 
-    def row(self, name: str, **values: Any) -> Row[Any] | None:
-        """Run a named statement and return its first row."""
-        return self._execute(name, values).first()
+    def row(self, name: str, **values: Any) -> Any:
+        """Run a named statement and return its first row; None where there is none."""
+        return self._execute(name, values).fetchone()
 
     def scalar(self, name: str, **values: Any) -> Any:
         """Run a named statement and return the first value of its first row."""
-        return self._execute(name, values).scalar()
+        row = self._execute(name, values).fetchone()
+        return None if row is None else row[0]
 
     def composed(
         self, statement: sql.Composed | sql.SQL, values: dict[str, Any] | None = None
@@ -101,15 +103,8 @@ class Transaction:
         name = "share_lock" if shared else "take_lock"
         self.run(name, kind=self._names.lock_class(SHARED_CLASS), which=which)
 
-    @property
-    def raw(self) -> psycopg.Connection[Any]:
-        """The driver's own connection, for COPY."""
-        connection = self.connection.connection.driver_connection
-        assert isinstance(connection, psycopg.Connection)  # noqa: S101 - the URL's driver is fixed in this file
-        return connection
-
-    def _execute(self, name: str, values: dict[str, Any]) -> CursorResult[Any]:
-        return self.connection.execute(query(name), values)
+    def _execute(self, name: str, values: dict[str, Any]) -> psycopg.Cursor[Any]:
+        return self.raw.cursor(row_factory=namedtuple_row).execute(for_driver(name), values)
 
 
 class Database:
@@ -173,19 +168,59 @@ class Database:
     def begin(self) -> Iterator[Transaction]:
         """Open a transaction: committed at the end of the block, rolled back by an exception.
 
-        Raises DatabaseProblem where PostgreSQL is not reached, goes away or was not migrated, and
-        ValueRefused where it does not take a value.
+        Raises what ``plainly`` raises.
+        """
+        with self._connection() as connection:
+            try:
+                yield Transaction(connection, self.names, self.policy)
+            except BaseException:
+                with suppress(psycopg.Error):  # what ended it is what is told
+                    connection.rollback()
+                raise
+            connection.commit()
+
+    @contextmanager
+    def each(self) -> Iterator[Transaction]:
+        """Let each statement of the block be a transaction of its own: one way there and back in place of three.
+
+        Raises what ``plainly`` raises.
+        """
+        with self._connection() as connection:
+            connection.autocommit = True
+            try:
+                yield Transaction(connection, self.names, self.policy)
+            finally:
+                if not connection.closed:
+                    connection.autocommit = False
+
+    @contextmanager
+    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """Lend a connection of the pool, without the way through SQLAlchemy for its statements."""
+        with self.plainly():
+            lent = self.engine.raw_connection()
+            connection = lent.driver_connection
+            assert isinstance(connection, psycopg.Connection)  # noqa: S101 - the URL's driver is fixed in this file
+            try:
+                yield connection
+            finally:
+                if connection.closed:
+                    lent.invalidate()
+                lent.close()
+
+    @contextmanager
+    def plainly(self) -> Iterator[None]:
+        """Let what goes wrong with PostgreSQL in the block be told in a sentence.
+
+        Raises DatabaseProblem where it is not reached, goes away or was not migrated, and ValueRefused
+        where it does not take a value.
         """
         try:
-            with ExitStack() as held:
-                try:
-                    connection = held.enter_context(self.engine.begin())
-                except InvalidRequestError:
-                    # The pool gives up where the server ends each new connection, too: it is restarting.
-                    raise DatabaseProblem(
-                        f"PostgreSQL at {self.place} ends connections at once; it may be restarting"
-                    ) from None
-                yield Transaction(connection, self.names, self.policy)
+            yield
+        except InvalidRequestError:
+            # The pool gives up where the server ends each new connection, too: it is restarting.
+            raise DatabaseProblem(
+                f"PostgreSQL at {self.place} ends connections at once; it may be restarting"
+            ) from None
         except (DBAPIError, psycopg.Error) as problem:
             cause = getattr(problem, "orig", None) or problem
             if isinstance(cause, psycopg.DataError):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, LiteralString
 
+import orjson
 from psycopg import sql
 
 from syncd import log, metrics
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
 
     from psycopg.types.json import Jsonb
 
+    from syncd.core.policy import FieldPolicy
     from syncd.database.engine import Transaction
 
 UNPARSED_NAMED = 20
 LONGEST_CHAIN = 50
+LOADING: LiteralString = "SELECT EXISTS (SELECT FROM backfill_window WHERE state IN ('created', 'queued'))"
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,25 @@ def mirrored_fields(transaction: Transaction) -> list[LeadField]:
     waits for the next pull of the schema.
     """
     transaction.lock(SCHEMA_LOCK, shared=True)
-    policy = transaction.policy
-    return [
-        LeadField(r.name, r.column_name, r.column_type, r.exportable, r.data_type, r.kept_as == "hashed")
-        for r in transaction.rows("fields_mirrored")
-        if policy.kept_as(r.name) == r.kept_as and r.mark == (policy.mark if r.kept_as == "hashed" else None)
-    ]
+    return list(_fields_of(transaction.scalar("fields_mirrored") or "[]", transaction.policy))
+
+
+@lru_cache(maxsize=8)
+def _fields_of(told: str, policy: FieldPolicy) -> tuple[LeadField, ...]:
+    """Read what PostgreSQL tells of the fields, which is the same from page to page."""
+    return tuple(
+        LeadField(
+            name,
+            f["column_name"],
+            f["column_type"],
+            f["exportable"],
+            f["data_type"],
+            f["kept_as"] == "hashed",
+        )
+        for f in orjson.loads(told)
+        if policy.kept_as(name := f["name"]) == f["kept_as"]
+        and f["mark"] == (policy.mark if f["kept_as"] == "hashed" else None)
+    )
 
 
 def hold(transaction: Transaction, fields: Sequence[LeadField]) -> bool:
@@ -71,7 +87,7 @@ def upsert_page(
     """Write leads as a page of the API holds them; of each, the fields named here.
 
     touch: renew ``_synced_at`` of leads that are the same too, so that an older bulk file does not
-    overwrite them.
+    overwrite them; else that is done only while a bulk file is under way.
     """
     if not records:
         return Written(0, 0)
@@ -316,7 +332,7 @@ def _upsert(
 @lru_cache(maxsize=64)
 def _upsert_page(fields: tuple[LeadField, ...], *, touch: bool) -> sql.SQL:
     """Return the statement for a page; made once for each choice of fields, since a page has but 300 rows."""
-    return _upsert_statement(fields, page_source(fields), "true" if touch else "{differs}")
+    return _upsert_statement(fields, page_source(fields), "true" if touch else f"({LOADING}) OR {{differs}}")
 
 
 def _upsert_statement(

@@ -187,6 +187,6 @@ def put_list_members(
 
 def follow_retired(transaction: Transaction, leads: str) -> None:
     """End the memberships of deleted leads, and move those of merged ones to the last winner."""
-    rows = [dict(r._mapping) for r in transaction.rows("retired_resolved", leads=leads)]  # noqa: SLF001
+    rows = [r._asdict() for r in transaction.rows("retired_resolved", leads=leads)]
     for name in FOLLOWING:
         transaction.run(name, leads=document(rows))

@@ -47,9 +47,9 @@ def newest(database: Database) -> str:
 
 def current(database: Database) -> str | None:
     """Return the migration that the database is at, or None before the first."""
-    with database.begin() as transaction:
+    with database.plainly(), database.engine.connect() as connection:
         context = MigrationContext.configure(
-            transaction.connection, opts={"version_table_schema": database.names.machinery}
+            connection, opts={"version_table_schema": database.names.machinery}
         )
         return context.get_current_revision()
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from syncd.core.operations import CATALOGUE, OF_ALL
 from syncd.database.documents import document
-from syncd.database.queries import query
+from syncd.database.queries import for_driver
 
 
 def rows() -> list[dict[str, Any]]:
@@ -33,4 +33,4 @@ def rows() -> list[dict[str, Any]]:
 def put(connection: Connection, machinery: str) -> None:
     """Write the catalogue of this version; the connection's user must own the table."""
     connection.execute(text(f'SET LOCAL search_path = "{machinery}"'))
-    connection.execute(query("operations_put"), {"operations": document(rows())})
+    connection.exec_driver_sql(for_driver("operations_put").decode(), {"operations": document(rows())})

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Row
-
     from syncd.database.engine import Database, Transaction
 
 SORT_AT_ONCE = 3000
@@ -118,14 +116,14 @@ def finish(transaction: Transaction, ids: Sequence[int]) -> None:
         _let_go(transaction, ids, _forget(transaction, ids))
 
 
-def _forget(transaction: Transaction, ids: Sequence[int]) -> Row[Any]:
+def _forget(transaction: Transaction, ids: Sequence[int]) -> Any:
     """Take rows that nobody else touches out of the queue; return the keys that became free, and whether rows are left."""
     forgotten = transaction.row("queue_finish", ids=list(ids))
     assert forgotten is not None  # noqa: S101 - it has one row
     return forgotten
 
 
-def _let_go(transaction: Transaction, ids: Sequence[int], forgotten: Row[Any]) -> None:
+def _let_go(transaction: Transaction, ids: Sequence[int], forgotten: Any) -> None:
     """Let those go that forgotten rows held back, once nobody else can see these any more: the lock must be held."""
     if forgotten.are_left:
         transaction.run("queue_halt", ids=list(ids))
@@ -210,7 +208,7 @@ def orphans(database: Database) -> list[Claim]:
 def held(database: Database, number: int) -> bool:
     """Tell whether a claim is still its replica's: the session lives, and nobody took a row over."""
     kind = _unsigned(database.names.lock_class(REPLICA_CLASS))
-    with database.begin() as transaction:
+    with database.each() as transaction:
         row = transaction.row("queue_held", claim=number, kind=kind)
     return bool(row and row.held)
 
@@ -219,7 +217,7 @@ def leads_by_email(database: Database, emails: Sequence[str]) -> dict[str, list[
     """Return the living leads of the mirror by their address in lower case."""
     found: dict[str, list[int]] = {}
     kept = database.policy.addresses(emails)
-    with database.begin() as transaction:
+    with database.each() as transaction:
         for row in transaction.rows("outbox_leads_by_email", emails=list(kept)):
             found.setdefault(kept[row.email], []).append(int(row.id))
     return found
@@ -229,7 +227,7 @@ def buried_by_email(database: Database, emails: Sequence[str]) -> dict[str, list
     """Return the deleted leads of the mirror by their last address in lower case, with the moment of their end."""
     found: dict[str, list[tuple[datetime, int]]] = {}
     kept = database.policy.addresses(emails)
-    with database.begin() as transaction:
+    with database.each() as transaction:
         for row in transaction.rows("outbox_leads_buried_by_email", emails=list(kept)):
             found.setdefault(kept[row.email], []).append((row.deleted_at, int(row.id)))
     return found
@@ -237,7 +235,7 @@ def buried_by_email(database: Database, emails: Sequence[str]) -> dict[str, list
 
 def next_due(database: Database) -> float | None:
     """Return the seconds until the next waiting row is due; None where none waits."""
-    with database.begin() as transaction:
+    with database.each() as transaction:
         seconds = transaction.scalar("queue_next_due")
         return None if seconds is None else float(seconds)
 
@@ -353,7 +351,7 @@ def listed(
             halted=halted,
             most=most,
         )
-        return [dict(row._mapping) for row in found]  # noqa: SLF001 - SQLAlchemy's documented name
+        return [row._asdict() for row in found]
 
 
 def story(database: Database, number: int) -> dict[str, Any] | None:
@@ -367,9 +365,8 @@ def story(database: Database, number: int) -> dict[str, Any] | None:
             "conflicts": "outbox_conflicts",
             "held_back_by": "outbox_blockers",
         }
-        return {"row": dict(row._mapping)} | {  # noqa: SLF001 - SQLAlchemy's documented name
-            part: [dict(r._mapping) for r in transaction.rows(name, id=number)]  # noqa: SLF001
-            for part, name in parts.items()
+        return {"row": row._asdict()} | {
+            part: [r._asdict() for r in transaction.rows(name, id=number)] for part, name in parts.items()
         }
 
 

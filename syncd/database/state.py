@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import Row
-
     from syncd.database.engine import Database, Transaction
 
 AssetTable = Literal[
@@ -128,7 +126,7 @@ def dirty_count(database: Database) -> int:
         return int(row.leads) if row else 0
 
 
-def windows(database: Database) -> Sequence[Row[Any]]:
+def windows(database: Database) -> Sequence[Any]:
     """Return the backfill's windows, newest first."""
     with database.begin() as transaction:
         return transaction.rows("windows")

@@ -43,12 +43,9 @@ def differences(transaction: Transaction, table: Table, write: Callable[[], obje
     So the comparison and the feed cannot have two opinions.
     """
     before = _living(transaction, table)
-    look = transaction.connection.begin_nested()
-    try:
+    with transaction.raw.transaction(force_rollback=True):
         write()
         after = _living(transaction, table)
-    finally:
-        look.rollback()
     found = []
     for key in sorted(before.keys() | after.keys()):
         ours, theirs = before.get(key), after.get(key)

@@ -9,15 +9,13 @@ from syncd.database import staging
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Row
-
     from syncd.database.engine import Database, Transaction
 
 Purpose = Literal["backfill", "reconcile"]
 TABLE = "staging_reconcile"
 
 
-def get(database: Database, purpose: Purpose) -> Row[Any] | None:
+def get(database: Database, purpose: Purpose) -> Any:
     """Return how a pass stands, or None where there never was one."""
     with database.begin() as transaction:
         return transaction.row("walk_get", purpose=purpose)

@@ -50,9 +50,9 @@ def take(
         "format": FORMAT,
         "at": _time(now),
         "leads": {"living": leads.living, "retired": leads.retired, "with_unparsed_values": leads.unparsed},
-        "memberships": dict(members._mapping) if members else {},  # noqa: SLF001
+        "memberships": members._asdict() if members else {},
         "campaigns": _coverage(campaigns, leads.living, now),
-        "assets": dict(assets._mapping),  # noqa: SLF001 - SQLAlchemy's documented name
+        "assets": assets._asdict(),
         "dirty": {"leads": dirty.leads, "oldest_seconds": dirty.oldest_seconds},
         "backfill": {
             "windows": len(windows),

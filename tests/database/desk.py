@@ -135,7 +135,7 @@ class Desk:
         with self.database.begin() as transaction:
             row = transaction.row("outbox_row", id=number)
             assert row is not None
-            return dict(row._mapping)
+            return row._asdict()
 
     def status(self, number: int) -> str:
         return str(self.row(number)["status"])

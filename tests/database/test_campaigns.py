@@ -8,7 +8,7 @@ import pytest
 
 from syncd.core.fields import FieldFacts
 from syncd.database import campaigns, columns, leads, memberships, state
-from syncd.database.queries import query
+from syncd.database.queries import for_driver
 from tests.database.desk import Desk
 
 MANY = 100_000
@@ -84,10 +84,7 @@ QUESTIONS = (
 def test_no_turn_and_no_small_question_reads_a_table_whole(many: Desk) -> None:
     found = {question: read_whole(many, question, {}) for question in QUESTIONS}
     for name, values in STATEMENTS:
-        statement = str(query(name)).replace("\\:", ":")
-        for key in values:
-            statement = statement.replace(f":{key}", f"%({key})s")
-        found[f"{name} {values}"] = read_whole(many, statement, values)
+        found[f"{name} {values}"] = read_whole(many, for_driver(name).decode(), values)
     assert {name: read for name, read in found.items() if read} == {}
 
 

@@ -5,15 +5,16 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import psycopg
 import pytest
-from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
 
 from syncd.clock import SystemClock
 from syncd.database import queries, staging, state, walks
 from syncd.database.engine import IDLE_IN_TRANSACTION, QUEUE_LOCK
 from syncd.database.session import ReplicaSession
-from syncd.errors import ConfigError, DatabaseProblem, WorkFailed
+from syncd.errors import ConfigError, DatabaseProblem, ValueRefused, WorkFailed
 from tests.database.desk import Desk
 from tests.support.postgres import connected
 
@@ -24,14 +25,14 @@ def test_every_named_statement_can_be_prepared(desk):
     staging.create(desk.database, walks.TABLE, 0)
     wrong = {}
     for name in queries.names():
-        statement = queries.query(name)
-        parameters = dict.fromkeys(statement._bindparams, None)
+        if queries.query(name).startswith(("SET", "LOCK")):
+            continue
         try:
-            with desk.database.engine.connect() as connection:
-                connection.execute(text("EXPLAIN " + statement.text), parameters)
-        except DBAPIError as problem:
-            if not any(f"EXPLAIN {word}" in str(problem) for word in ("SET", "LOCK")):
-                wrong[name] = str(problem.orig).split("\n", 1)[0]
+            with desk.database.begin() as transaction:
+                parameters = dict.fromkeys(queries.values_of(name))
+                transaction.raw.execute(b"EXPLAIN " + queries.for_driver(name), parameters)
+        except (DatabaseProblem, ValueRefused, psycopg.Error) as problem:
+            wrong[name] = str(problem.__cause__ or problem).split("\n", 1)[0]
     assert wrong == {}
 
 
@@ -55,6 +56,21 @@ def test_a_transaction_is_all_or_nothing(desk):
     with pytest.raises(ZeroDivisionError):
         move_and_fail(desk, lambda: 1 / 0)
     assert desk.run("SELECT FROM cursor") == []
+
+
+def test_each_statement_can_be_a_transaction_of_its_own_and_the_next_block_is_one_again(desk):
+    def write_and_fail() -> None:
+        with desk.database.each() as each:
+            state.move_cursor(each, "x", PLACE)
+            raise ZeroDivisionError
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            write_and_fail()
+    assert desk.run("SELECT feed FROM cursor") == [("x",)]
+    with pytest.raises(ZeroDivisionError):
+        move_and_fail(desk, lambda: 1 / 0)
+    assert desk.run("SELECT feed FROM cursor") == [("x",)]
 
 
 def test_a_connection_that_was_cut_is_told_plainly_and_the_next_works(desk):

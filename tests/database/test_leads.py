@@ -369,6 +369,20 @@ def test_a_row_that_was_only_touched_is_newer_than_an_older_file(desk):
     assert desk.lead(1)["first_name"] == "same"
 
 
+def test_a_row_that_is_the_same_is_touched_while_a_file_that_is_older_may_come(desk):
+    desk.fields()
+    desk.page([{"id": 1, "firstName": "same"}])
+    day = datetime(2026, 1, 1, tzinfo=UTC)
+    state.plan_windows(desk.database, [(day, day + timedelta(days=1))], anew=False)
+    assert desk.page([{"id": 1, "firstName": "same"}]).rows == 0
+    (window,) = state.windows(desk.database)
+    exported_at = state.now(desk.database)
+    state.window_created(desk.database, window.id, "export-1", ["id"])
+    assert desk.page([{"id": 1, "firstName": "same"}]).rows == 1
+    load(desk, [{"id": 1, "firstName": "old"}], exported_at=exported_at)
+    assert desk.lead(1)["first_name"] == "same"
+
+
 def test_an_older_file_does_not_bring_back_a_deleted_lead_and_a_newer_page_does(desk):
     desk.fields()
     desk.page([{"id": 1, "firstName": "A"}])

@@ -1,14 +1,12 @@
 """What a claim costs does not depend on how many rows wait: seen in the plans, not on a clock."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from syncd.database.engine import Transaction
-from syncd.database.queries import query
+from syncd.database.queries import for_driver
 from tests.database.desk import Desk
 
 FEW, MANY = 1_000, 100_000
@@ -25,12 +23,11 @@ class Watch:
         original = Transaction._execute
 
         def explained(transaction: Transaction, name: str, values: dict[str, Any]) -> Any:
-            with transaction.connection.begin_nested() as attempt:
-                statement = text("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + query(name).text)
-                found = transaction.connection.execute(statement, values).scalar()
-                attempt.rollback()
-            (plan,) = found if isinstance(found, list) else json.loads(found)
-            self.note(name, plan["Plan"])
+            with transaction.raw.transaction(force_rollback=True):
+                statement = b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + for_driver(name)
+                found = transaction.raw.execute(statement, values).fetchone()
+            assert found is not None
+            self.note(name, found[0][0]["Plan"])
             return original(transaction, name, values)
 
         monkeypatch.setattr(Transaction, "_execute", explained)

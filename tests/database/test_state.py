@@ -97,11 +97,9 @@ def test_windows_go_from_planned_to_done_newest_first(desk):
     window = state.windows(desk.database)[0]
     assert (window.state, window.export_id, window.exported_at) == ("queued", "export-1", moment)
     with desk.database.begin() as transaction:
-        assert transaction.scalar("windows_loading") is True
         proof = {"rows": 5, "bytes": 100, "checksum": "sha256:x", "unparsed": 1}
         assert transaction.run("window_done", id=newest, export_id="export-0", **proof) == 0
         assert transaction.run("window_done", id=newest, export_id="export-1", **proof) == 1
-        assert transaction.scalar("windows_loading") is False
     assert state.windows(desk.database)[0].state == "done"
 
 

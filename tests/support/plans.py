@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from sqlalchemy import text
 
 from syncd.database.engine import Transaction
-from syncd.database.queries import names, query
+from syncd.database.queries import for_driver, names, query
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -110,7 +109,7 @@ def of_all_statements(url: str) -> Plans:
         )
         plans = Plans({name for (name,) in partial})
         for name in names():
-            sentence = query(name).text
+            sentence = query(name)
             if _has_plan(sentence):
                 statement = "EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + _numbered(sentence)
                 row = connection.execute(statement.encode()).fetchone()
@@ -137,10 +136,10 @@ def watched() -> Iterator[Plans]:
     named, composed = Transaction._execute, Transaction.composed
 
     def execute(self: Transaction, name: str, values: dict[str, Any]) -> Any:
-        sentence = query(name).text
-        if _has_plan(sentence):
-            found = self.connection.execute(text("EXPLAIN (FORMAT JSON) " + sentence), values).scalar()
-            plans.look(name, found[0]["Plan"])
+        if _has_plan(query(name)):
+            row = self.raw.execute(b"EXPLAIN (FORMAT JSON) " + for_driver(name), values).fetchone()
+            assert row is not None
+            plans.look(name, row[0][0]["Plan"])
         return named(self, name, values)
 
     def compose(self: Transaction, statement: Any, values: Any = None) -> Any:

@@ -69,10 +69,6 @@ SELECT :filter, starts_at, ends_at FROM jsonb_to_recordset(CAST(:windows AS json
 ORDER BY starts_at DESC
 ON CONFLICT DO NOTHING;
 
--- name: windows_loading
--- Whether a bulk file is under way, which must not overwrite what is read meanwhile.
-SELECT EXISTS (SELECT FROM backfill_window WHERE state IN ('created', 'queued'));
-
 -- name: windows_forget
 -- A new full backfill begins.
 DELETE FROM backfill_window;

@@ -1,15 +1,17 @@
 -- name: fields_mirrored
--- The fields that have a column and that Marketo still offers, the id first.
-SELECT f.name, f.column_name, replace(format_type(a.atttypid, NULL), 'timestamp with time zone', 'timestamptz') AS column_type,
-    f.data_type <> 'formula' AS exportable, f.data_type, f.kept_as, f._hash_mark AS mark
+-- The fields that have a column and that Marketo still offers, the id first, as one text.
+SELECT jsonb_agg(jsonb_build_object('name', f.name, 'column_name', f.column_name,
+    'column_type', replace(format_type(a.atttypid, NULL), 'timestamp with time zone', 'timestamptz'),
+    'exportable', f.data_type <> 'formula', 'data_type', f.data_type, 'kept_as', f.kept_as, 'mark', f._hash_mark)
+    ORDER BY f.name <> 'id', f.name)::text
 FROM lead_field f
 JOIN pg_attribute a ON a.attrelid = to_regclass('lead') AND a.attname = f.column_name AND NOT a.attisdropped
-WHERE f._removed_at IS NULL AND f.kept_as IN ('plain', 'hashed')
-ORDER BY f.name <> 'id', f.name;
+WHERE f._removed_at IS NULL AND f.kept_as IN ('plain', 'hashed');
 
 -- name: fields_known
 -- All fields that were ever seen, with the present type of their columns.
-SELECT f.*, replace(format_type(a.atttypid, NULL), 'timestamp with time zone', 'timestamptz') AS column_type
+SELECT f.*, f._hash_mark AS mark, f._removed_at AS removed_at,
+    replace(format_type(a.atttypid, NULL), 'timestamp with time zone', 'timestamptz') AS column_type
 FROM lead_field f
 LEFT JOIN pg_attribute a ON a.attrelid = to_regclass('lead') AND a.attname = f.column_name AND NOT a.attisdropped
 ORDER BY f.name;
