@@ -13,7 +13,7 @@ from rich.table import Table
 from syncd.cli.shared import context_of, moment
 from syncd.core.outbox import Shape
 from syncd.core.story import told
-from syncd.database import outbox as rows
+from syncd.database import operators
 from syncd.database.engine import Database
 from syncd.errors import ConfigError, WorkFailed
 from syncd.marketo import writes
@@ -72,7 +72,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List rows, newest first; --since and --until go by when they were inserted."""
-    found = rows.listed(
+    found = operators.listed(
         _database(context),
         statuses=status or None,
         operation=operation,
@@ -109,7 +109,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Tell a row's whole story."""
-    story = rows.story(_database(context), number)
+    story = operators.story(_database(context), number)
     if story is None:
         raise WorkFailed(f"there is no outbox row {number}; `syncd outbox list` shows those that there are")
     if dry_run:
@@ -141,7 +141,7 @@ def retry(
     """
     if not numbers and error_code is None and since is None and until is None:
         raise ConfigError("outbox retry: name the rows by id, or give --error-code, --since or --until")
-    done = rows.retry(
+    done = operators.retry(
         _database(context),
         ids=numbers or None,
         error_code=error_code,
@@ -153,7 +153,7 @@ def retry(
 
 def cancel(context: typer.Context, numbers: Ids) -> None:
     """End rows that are not being sent."""
-    done = rows.cancel(_database(context), numbers)
+    done = operators.cancel(_database(context), numbers)
     _say(done, numbers, "cancelled", "rows that are being sent or are finished can't be")
 
 
@@ -164,13 +164,13 @@ def resolve(
     lead: Annotated[int | None, typer.Option(help="The lead that it changed, where it succeeded.")] = None,
 ) -> None:
     """Close rows of unknown outcome, now that a person has looked into Marketo."""
-    done = rows.resolve(_database(context), numbers, as_status=verdict.value, lead_id=lead)
+    done = operators.resolve(_database(context), numbers, as_status=verdict.value, lead_id=lead)
     _say(done, numbers, "resolved", "only uncertain rows whose keys are open again can be")
 
 
 def release(context: typer.Context, numbers: Ids) -> None:
     """Let the later rows of a lead go that a row with on_failure = halt holds back since it ended badly."""
-    done = rows.release(_database(context), numbers)
+    done = operators.release(_database(context), numbers)
     _say(done, numbers, "released", "only rows that `syncd outbox list --halted` shows can be")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from syncd.database import outbox
+from syncd.database import operators
 from tests.chaos.draw import EMAILS
 from tests.chaos.judge import Evidence, Row
 from tests.histories import house as histories
@@ -177,18 +177,18 @@ class House(histories.House):
         }
         database = self.app.database
         if do == "retry_all":
-            self.touched |= set(outbox.retry(database, ids=None, error_code="1004"))
+            self.touched |= set(operators.retry(database, ids=None, error_code="1004"))
             return
         rows = self.execute(f"SELECT id FROM outbox o WHERE {can[do]} ORDER BY id")
         if not rows:
             return
         ids = [rows[turn % len(rows)][0]]
         acts: dict[str, Any] = {
-            "retry": lambda: outbox.retry(database, ids=ids, error_code=None),
-            "cancel": lambda: outbox.cancel(database, ids),
+            "retry": lambda: operators.retry(database, ids=ids, error_code=None),
+            "cancel": lambda: operators.cancel(database, ids),
             "release": lambda: self._release(ids),
-            "resend": lambda: outbox.resolve(database, ids, as_status="resend", lead_id=None),
-            "resolve": lambda: outbox.resolve(database, ids, as_status="failed", lead_id=None),
+            "resend": lambda: operators.resolve(database, ids, as_status="resend", lead_id=None),
+            "resolve": lambda: operators.resolve(database, ids, as_status="failed", lead_id=None),
         }
         done = acts[do]()
         if do != "release":
@@ -203,7 +203,7 @@ class House(histories.House):
 
     def _release(self, ids: list[int]) -> list[int]:
         now = self.value("SELECT clock_timestamp()")
-        released = outbox.release(self.app.database, ids)
+        released = operators.release(self.app.database, ids)
         self.released |= dict.fromkeys(released, now)
         return released
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import psycopg
 
-from syncd.database import outbox
+from syncd.database import operators
 from tests.chaos import draw, judge
 from tests.chaos.house import WATCH, columns_of, gathered
 from tests.chaos.house import Ground as InOneProcess
@@ -217,10 +217,10 @@ class House:
         self.touched.add(number)
         with postgres.connected(self.url) as database:
             acts: dict[str, Callable[[], list[int]]] = {
-                "retry": lambda: outbox.retry(database, ids=[number], error_code=None),
-                "cancel": lambda: outbox.cancel(database, [number]),
-                "resend": lambda: outbox.resolve(database, [number], as_status="resend", lead_id=None),
-                "resolve": lambda: outbox.resolve(database, [number], as_status="failed", lead_id=None),
+                "retry": lambda: operators.retry(database, ids=[number], error_code=None),
+                "cancel": lambda: operators.cancel(database, [number]),
+                "resend": lambda: operators.resolve(database, [number], as_status="resend", lead_id=None),
+                "resolve": lambda: operators.resolve(database, [number], as_status="failed", lead_id=None),
             }
             self.reached[f"a person: {do}"] += len(acts[do]())
 
@@ -230,7 +230,7 @@ class House:
         if halted:
             now = self.execute("SELECT clock_timestamp()")[0][0]
             with postgres.connected(self.url) as database:
-                self.released |= dict.fromkeys(outbox.release(database, halted), now)
+                self.released |= dict.fromkeys(operators.release(database, halted), now)
 
     # --- processes
 

@@ -36,6 +36,26 @@ def test_every_named_statement_can_be_prepared(desk):
     assert wrong == {}
 
 
+def test_every_column_of_a_named_statement_has_a_name_of_its_own(desk):
+    """Rows are named tuples."""
+    desk.fields()
+    staging.create(desk.database, walks.TABLE, 0)
+    twice = {}
+    with desk.database.begin() as transaction:
+        for name in queries.names():
+            numbers = {value: f"${n}" for n, value in enumerate(sorted(queries.values_of(name)), 1)}
+            statement = queries.for_driver(name).decode().replace("%%", "%")
+            for value, number in numbers.items():
+                statement = statement.replace(f"%({value})s", number)
+            connection = transaction.raw.pgconn
+            connection.prepare(name.encode(), statement.encode())
+            told = connection.describe_prepared(name.encode())
+            columns = [told.fname(place) for place in range(told.nfields)]
+            if len(set(columns)) < len(columns):
+                twice[name] = columns
+    assert twice == {}
+
+
 def test_every_connection_reads_what_is_committed_in_utc_and_finds_both_schemas(desk):
     assert desk.run("SHOW transaction_isolation; ") == [("read committed",)]
     assert desk.run("SHOW timezone") == [("UTC",)]

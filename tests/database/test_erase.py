@@ -2,7 +2,7 @@
 
 import pytest
 
-from syncd.database import erase, leads, outbox, state
+from syncd.database import erase, leads, operators, outbox, state
 from syncd.errors import WorkFailed
 from tests.database.desk import Desk
 
@@ -100,7 +100,7 @@ def test_rows_that_are_not_finished_are_named_and_nothing_is_erased(desk):
     with pytest.raises(WorkFailed, match=f"not finished: {number};"):
         erase.erase(desk.database, lead_id=4242)
     assert desk.value("SELECT count(*) FROM lead WHERE id = 4242") == 1
-    outbox.cancel(desk.database, [number])
+    operators.cancel(desk.database, [number])
     assert erase.erase(desk.database, lead_id=4242).outbox == 1
 
 

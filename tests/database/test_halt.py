@@ -6,7 +6,7 @@ import pytest
 
 from syncd.clock import SystemClock
 from syncd.core.story import told
-from syncd.database import outbox
+from syncd.database import operators, outbox
 from tests.database.desk import Desk
 
 HALT = {"on_failure": "halt"}
@@ -29,10 +29,10 @@ def test_a_row_that_halts_holds_back_its_lead_alone_and_goes_by_release(desk, ou
     assert (desk.status(first), desk.state(first), desk.state(behind)) == (outcome, "halted", "blocked")
     assert outbox.stands_still(desk.database)
     assert not outbox.busy(desk.database)
-    assert outbox.release(desk.database, [first, behind]) == [first]
+    assert operators.release(desk.database, [first, behind]) == [first]
     assert desk.send_all() == [[behind]]
     assert desk.status(first) == outcome
-    assert outbox.release(desk.database, [first]) == []
+    assert operators.release(desk.database, [first]) == []
 
 
 def test_a_row_that_succeeds_or_may_continue_holds_nothing_back(desk):
@@ -48,7 +48,7 @@ def test_a_row_that_succeeds_or_may_continue_holds_nothing_back(desk):
 def test_a_halted_row_that_is_tried_again_keeps_its_place(desk):
     first, behind, _ = halted(desk)
     later = desk.email("a@b.com")
-    assert outbox.retry(desk.database, ids=[first], error_code=None) == [first]
+    assert operators.retry(desk.database, ids=[first], error_code=None) == [first]
     desk.send_all()
     order = [row for (row,) in desk.run("SELECT outbox_id FROM outbox_attempt ORDER BY claim, outbox_id")]
     assert [row for row in order if row in {first, behind, later}] == [first, first, behind, later]
@@ -57,11 +57,11 @@ def test_a_halted_row_that_is_tried_again_keeps_its_place(desk):
 def test_a_row_that_failed_again_halts_again_and_one_that_is_cancelled_does_not(desk):
     first, behind, other = halted(desk)
     desk.send_all()
-    outbox.retry(desk.database, ids=[first], error_code=None)
+    operators.retry(desk.database, ids=[first], error_code=None)
     desk.settle(desk.claim(), "failed")
     assert desk.send_all() == []
-    outbox.retry(desk.database, ids=[first], error_code=None)
-    assert outbox.cancel(desk.database, [first]) == [first]
+    operators.retry(desk.database, ids=[first], error_code=None)
+    assert operators.cancel(desk.database, [first]) == [first]
     assert desk.send_all() == [[behind]]
     assert desk.status(other) == "succeeded"
 
@@ -75,7 +75,7 @@ def test_a_row_that_expires_halts_too(desk):
     desk.run("UPDATE outbox_queue SET expires_at = now() - interval '1 second' WHERE outbox_id = %s", first)
     assert desk.send_all() == []
     assert (desk.status(first), desk.state(first)) == ("expired", "halted")
-    assert outbox.release(desk.database, [first]) == [first]
+    assert operators.release(desk.database, [first]) == [first]
     assert desk.send_all() == [[behind]]
 
 
@@ -92,11 +92,11 @@ def test_an_uncertain_row_halts_after_its_keys_are_open_until_it_is_resolved(des
     desk.due(first)
     assert desk.send_all() == []
     assert desk.state(first) == "halted"
-    assert outbox.resolve(desk.database, [first], as_status=verdict, lead_id=None) == [first]
+    assert operators.resolve(desk.database, [first], as_status=verdict, lead_id=None) == [first]
     sent = [row for call in desk.send_all() for row in call]
     assert sent == {"behind": [behind], "nothing": [], "both": [first, behind]}[goes]
     if goes == "nothing":
-        assert outbox.release(desk.database, [first]) == [first]
+        assert operators.release(desk.database, [first]) == [first]
         assert desk.send_all() == [[behind]]
 
 
@@ -104,7 +104,7 @@ def test_a_row_that_halts_never_shares_a_record_and_is_not_pruned(desk):
     first, behind, _ = halted(desk)
     desk.run("UPDATE outbox SET finished_at = now() - interval '9 years' WHERE id = %s", first)
     assert outbox.prune(desk.database, days=1) == 0
-    outbox.release(desk.database, [first])
+    operators.release(desk.database, [first])
     assert outbox.prune(desk.database, days=1) == 1
     rows = [desk.email("c@b.com"), desk.email("c@b.com", options=HALT), desk.email("c@b.com")]
     desk.run("DELETE FROM outbox WHERE id = %s", behind)
@@ -117,11 +117,11 @@ def test_a_row_that_halts_never_shares_a_record_and_is_not_pruned(desk):
 
 def test_a_person_sees_what_halts_and_what_to_do(desk):
     first, behind, other = halted(desk)
-    assert [row["id"] for row in outbox.listed(desk.database, most=9, halted=True)] == [first]
-    assert len(outbox.listed(desk.database, most=9)) == 3
-    story = "\n".join(told(outbox.story(desk.database, first)))
+    assert [row["id"] for row in operators.listed(desk.database, most=9, halted=True)] == [first]
+    assert len(operators.listed(desk.database, most=9)) == 3
+    story = "\n".join(told(operators.story(desk.database, first)))
     assert f"syncd outbox release {first}" in story
-    assert f"It waits for row {first} (failed)" in "\n".join(told(outbox.story(desk.database, behind)))
+    assert f"It waits for row {first} (failed)" in "\n".join(told(operators.story(desk.database, behind)))
     assert desk.state(other) == "ready"
 
 

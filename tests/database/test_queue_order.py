@@ -11,7 +11,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from syncd.core.outbox import Claim, Verdict
-from syncd.database import outbox
+from syncd.database import operators, outbox
 from syncd.database.engine import REPLICA_CLASS
 from tests.database.desk import Desk
 from tests.database.oracle import Oracle
@@ -157,10 +157,10 @@ def test_step_by_step_every_row_ends_and_no_two_ever_collide(desk, seed):
             house.settle(chance, held.pop(chance.randrange(len(held))))
         elif step < 0.95:
             number = chance.choice(sorted(house.oracle.rows) or [0])
-            for ended in outbox.cancel(desk.database, [number]):
+            for ended in operators.cancel(desk.database, [number]):
                 house.oracle.ended(ended)
         else:
-            outbox.retry(desk.database, ids=sorted(house.oracle.rows)[-5:], error_code="busy")
+            operators.retry(desk.database, ids=sorted(house.oracle.rows)[-5:], error_code="busy")
     house.rescue()
     while not house.all_is_over():
         assert time.monotonic() < deadline, desk.run("SELECT * FROM outbox_queue")

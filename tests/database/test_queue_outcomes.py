@@ -7,7 +7,7 @@ import pytest
 
 from syncd.clock import SystemClock
 from syncd.core.outbox import Verdict
-from syncd.database import outbox
+from syncd.database import operators, outbox
 from syncd.database.session import ReplicaSession
 from tests.database.desk import Desk
 
@@ -160,7 +160,7 @@ def test_an_earlier_row_that_came_in_during_the_call_goes_first_afterwards(desk)
 def test_a_row_of_unknown_outcome_is_not_hurried(desk):
     number = desk.email("a@b.com")
     unknown(desk)
-    outbox.retry(desk.database, ids=[number], error_code=None)
+    operators.retry(desk.database, ids=[number], error_code=None)
     assert desk.claim() is None
     assert desk.status(number) == "retrying"
 
@@ -168,7 +168,7 @@ def test_a_row_of_unknown_outcome_is_not_hurried(desk):
 def test_a_row_of_unknown_outcome_that_is_cancelled_is_uncertain_and_its_lead_stays_closed(desk):
     number, behind = desk.email("a@b.com"), desk.email("a@b.com")
     unknown(desk)
-    assert outbox.cancel(desk.database, [number]) == [number]
+    assert operators.cancel(desk.database, [number]) == [number]
     assert desk.status(number) == "uncertain"
     assert desk.claim() is None
     desk.due(number)
@@ -217,7 +217,7 @@ def test_an_uncertain_row_is_final_but_its_lead_stays_closed_for_a_while(desk):
 
 def test_a_row_that_waits_can_be_cancelled_and_lets_the_next_go(desk):
     first, second, third = (desk.email("a@b.com") for _ in range(3))
-    assert outbox.cancel(desk.database, [first, second, 999]) == [first, second]
+    assert operators.cancel(desk.database, [first, second, 999]) == [first, second]
     assert [desk.status(n) for n in (first, second, third)] == ["cancelled", "cancelled", "pending"]
     assert desk.send_all() == [[third]]
 
@@ -226,7 +226,7 @@ def test_the_row_behind_a_cancelled_one_goes_though_both_were_sorted(desk):
     first, second = desk.email("a@b.com"), desk.email("a@b.com")
     desk.tidy()
     assert desk.state(second) == "blocked"
-    outbox.cancel(desk.database, [first])
+    operators.cancel(desk.database, [first])
     assert desk.send_all() == [[second]]
 
 
@@ -235,7 +235,7 @@ def test_a_row_that_is_being_sent_or_is_over_cannot_be_cancelled(desk):
     desk.send_all()
     sending = desk.email("b@b.com")
     desk.claim()
-    assert outbox.cancel(desk.database, [done, sending]) == []
+    assert operators.cancel(desk.database, [done, sending]) == []
     assert [desk.status(n) for n in (done, sending)] == ["succeeded", "sending"]
 
 
@@ -248,11 +248,11 @@ def test_what_ended_badly_can_be_tried_again(desk, how):
     else:
         number = desk.email("a@b.com")
         if how == "cancelled":
-            outbox.cancel(desk.database, [number])
+            operators.cancel(desk.database, [number])
         else:
             desk.settle(desk.claim(), "failed", error_code="1003")
     assert desk.status(number) == how
-    assert outbox.retry(desk.database, ids=[number], error_code=None) == [number]
+    assert operators.retry(desk.database, ids=[number], error_code=None) == [number]
     row = desk.row(number)
     assert (row["status"], row["finished_at"], row["queue_state"]) == ("pending", None, "new")
     assert desk.send_all() == [[number]]
@@ -270,7 +270,7 @@ def test_all_rows_of_one_error_can_be_tried_again_together(desk):
             for n, c in zip(rows, codes, strict=True)
         ],
     )
-    assert outbox.retry(desk.database, ids=None, error_code="1003") == [rows[0], rows[2]]
+    assert operators.retry(desk.database, ids=None, error_code="1003") == [rows[0], rows[2]]
     assert desk.send_all() == [[rows[0], rows[2]]]
 
 
@@ -279,12 +279,12 @@ def test_rows_that_failed_in_a_time_can_be_tried_again_together(desk):
     desk.settle(desk.claim(), "failed", error_code="1003")
     for days, number in enumerate(rows):
         desk.run("UPDATE outbox SET finished_at = now() - %s * interval '1 day' WHERE id = %s", days, number)
-    outbox.cancel(desk.database, [desk.email("c@b.com")])
+    operators.cancel(desk.database, [desk.email("c@b.com")])
     now = desk.value("SELECT now()")
     since, until = now - timedelta(days=2.5), now - timedelta(days=0.5)
-    assert outbox.retry(desk.database, ids=None, error_code="1008", since=since, until=until) == []
-    assert outbox.retry(desk.database, ids=None, error_code=None, since=since, until=until) == rows[1:3]
-    assert outbox.retry(desk.database, ids=None, error_code="1003", since=until) == rows[:1]
+    assert operators.retry(desk.database, ids=None, error_code="1008", since=since, until=until) == []
+    assert operators.retry(desk.database, ids=None, error_code=None, since=since, until=until) == rows[1:3]
+    assert operators.retry(desk.database, ids=None, error_code="1003", since=until) == rows[:1]
 
 
 def test_rows_are_listed_by_state_lead_and_time(desk):
@@ -294,7 +294,7 @@ def test_rows_are_listed_by_state_lead_and_time(desk):
     known = desk.email("a@b.com")
 
     def ids(**choice):
-        return [row["id"] for row in outbox.listed(desk.database, most=10, **choice)]
+        return [row["id"] for row in operators.listed(desk.database, most=10, **choice)]
 
     assert ids() == [known, other, named]
     assert ids(lead_id=42) == [named]
@@ -307,14 +307,14 @@ def test_what_succeeded_or_expired_for_good_is_not_tried_again(desk):
     done = desk.email("a@b.com")
     over = desk.email("b@b.com", expires_at="2020-01-01")
     desk.send_all()
-    assert outbox.retry(desk.database, ids=[done, over], error_code=None) == []
+    assert operators.retry(desk.database, ids=[done, over], error_code=None) == []
 
 
 def test_a_row_that_waits_for_its_next_attempt_can_be_hurried(desk):
     number = desk.email("a@b.com")
     desk.settle(desk.claim(), "retry", "retrying", due_in=HOUR, error_message="busy")
     assert desk.claim() is None
-    assert outbox.retry(desk.database, ids=[number], error_code=None) == [number]
+    assert operators.retry(desk.database, ids=[number], error_code=None) == [number]
     assert desk.send_all() == [[number]]
 
 
@@ -323,7 +323,7 @@ def test_a_row_tried_again_takes_its_old_place_before_later_rows(desk):
     desk.settle(desk.claim(), "failed")
     second = desk.email("a@b.com")
     desk.tidy()
-    outbox.retry(desk.database, ids=[first], error_code=None)
+    operators.retry(desk.database, ids=[first], error_code=None)
     assert desk.send_all() == [[first], [second]]
 
 
@@ -331,7 +331,7 @@ def test_a_row_tried_again_takes_its_old_place_before_later_rows(desk):
 def test_an_uncertain_row_is_closed_by_a_person(desk, verdict, lead):
     number = desk.email("a@b.com", "create_duplicate")
     unknown(desk, due_in=0, status="uncertain")
-    assert outbox.resolve(desk.database, [number], as_status=verdict, lead_id=lead) == [number]
+    assert operators.resolve(desk.database, [number], as_status=verdict, lead_id=lead) == [number]
     row = desk.row(number)
     assert (row["status"], row["lead_id"]) == (verdict, lead)
     assert row["result"]["resolved_by"] == desk.value("SELECT session_user")
@@ -342,17 +342,17 @@ def test_an_uncertain_row_is_closed_by_a_person(desk, verdict, lead):
 def test_an_uncertain_row_is_sent_again_where_a_person_says_so_but_not_too_soon(desk):
     number = desk.email("a@b.com", "create_duplicate")
     unknown(desk, status="uncertain")
-    assert outbox.resolve(desk.database, [number], as_status="resend", lead_id=None) == []
+    assert operators.resolve(desk.database, [number], as_status="resend", lead_id=None) == []
     desk.due(number)
     desk.tidy()
-    assert outbox.resolve(desk.database, [number], as_status="resend", lead_id=None) == [number]
+    assert operators.resolve(desk.database, [number], as_status="resend", lead_id=None) == [number]
     assert desk.send_all() == [[number]]
 
 
 def test_only_uncertain_rows_are_resolved(desk):
     number = desk.email("a@b.com")
     for how in ("succeeded", "failed", "resend"):
-        assert outbox.resolve(desk.database, [number], as_status=how, lead_id=None) == []
+        assert operators.resolve(desk.database, [number], as_status=how, lead_id=None) == []
     assert desk.status(number) == "pending"
 
 

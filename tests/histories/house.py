@@ -5,8 +5,9 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import structlog
@@ -205,7 +206,8 @@ class House:
         self.app = App(conf, clock=self.clock)
         self.app.database._options = hours.options(self.app.database._options)
         self.begin = self.app.database.begin
-        self.app.database.begin = self._transaction  # type: ignore[method-assign]
+        self.app.database.begin = partial(self._transaction, self.begin)  # type: ignore[method-assign]
+        self.app.database.each = partial(self._transaction, self.app.database.each)  # type: ignore[method-assign]
         transport = self.app.client._calls._transport
         self._send, self._stream = transport.send, transport.stream
         transport.send, transport.stream = self._sent, self._streamed  # type: ignore[method-assign]
@@ -268,9 +270,9 @@ class House:
             self._local.alone = before
 
     @contextmanager
-    def _transaction(self) -> Iterator[Any]:
+    def _transaction(self, begin: Callable[[], AbstractContextManager[Any]]) -> Iterator[Any]:
         self.point("begin")
-        with self.begin() as transaction:
+        with begin() as transaction:
             self._local.open = getattr(self._local, "open", 0) + 1
             try:
                 yield transaction

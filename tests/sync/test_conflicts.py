@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from syncd import simulator as marketo
-from syncd.database import outbox
+from syncd.database import operators
 from tests.sync.inside import DELETE, READ, SYNC, Inside, Row
 
 
@@ -73,7 +73,7 @@ def test_a_row_in_conflict_can_be_checked_again(quiet: Inside) -> None:
     quiet.carry()
     assert quiet.row(number)["status"] == "conflict"
     quiet.simulator.edit_lead(5, lastName="Nobody")
-    assert outbox.retry(quiet.app.database, ids=[number], error_code=None) == [number]
+    assert operators.retry(quiet.app.database, ids=[number], error_code=None) == [number]
     quiet.carry()
     assert quiet.row(number)["status"] == "succeeded"
     assert quiet.attempts(number) == ["conflict conflict", "succeeded"]

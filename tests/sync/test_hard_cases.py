@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from syncd.database import outbox
+from syncd.database import operators
 from syncd.mirror import changes, dirty
 from tests.sync.inside import DELETE, READ, SYNC, Inside, beside
 
@@ -81,7 +81,7 @@ def test_a_retry_by_hand_does_not_hurry_a_row_that_marketo_may_still_be_at(
     in_doubt: tuple[Inside, int],
 ) -> None:
     filled, number = in_doubt
-    outbox.retry(filled.app.database, ids=[number], error_code=None)
+    operators.retry(filled.app.database, ids=[number], error_code=None)
     assert not filled.step(), (
         "a second request for the same new lead went out while the first may still be at work"
     )
@@ -92,7 +92,7 @@ def test_a_cancelled_row_in_doubt_keeps_its_key_closed_and_ends_as_uncertain(
 ) -> None:
     filled, number = in_doubt
     filled.insert("create_or_update", {"email": "doubt@example.com", "lastName": "Two"})
-    outbox.cancel(filled.app.database, [number])
+    operators.cancel(filled.app.database, [number])
     assert not filled.step(), (
         "a second request for the same new lead went out while the first may still be at work"
     )

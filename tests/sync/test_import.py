@@ -10,7 +10,7 @@ import pytest
 
 from syncd import simulator as marketo
 from syncd.database import imports as books
-from syncd.database import outbox
+from syncd.database import operators, outbox
 from syncd.marketo import endpoints
 from syncd.settings import Outbox
 from syncd.wiring import App
@@ -351,8 +351,8 @@ def test_a_row_that_expires_is_not_sent_late_and_counts_once_it_was_handed_over(
 def test_a_row_is_not_cancelled_nor_retried_while_it_is_imported(quiet: Inside) -> None:
     ids = quiet.insert_all(people(12))
     assert quiet.drain.imports.step()
-    assert outbox.cancel(quiet.app.database, ids) == []
-    assert outbox.retry(quiet.app.database, ids=ids, error_code=None) == []
+    assert operators.cancel(quiet.app.database, ids) == []
+    assert operators.retry(quiet.app.database, ids=ids, error_code=None) == []
     carried(quiet)
     assert {tuple(quiet.attempts(number)) for number in ids} == {("succeeded",)}
 
@@ -385,7 +385,7 @@ def test_later_rows_of_a_lead_wait_for_the_import_and_win(quiet: Inside) -> None
     while quiet.step():
         pass
     assert statuses(quiet, [later, other, ids[5]]) == ["pending", "succeeded", "sending"]
-    assert outbox.cancel(quiet.app.database, [ids[6]]) == []
+    assert operators.cancel(quiet.app.database, [ids[6]]) == []
     carried(quiet)
     quiet.carry()
     assert set(statuses(quiet, [*ids, later])) == {"succeeded"}
@@ -1056,7 +1056,7 @@ def test_the_real_drain_carries_a_backlog_by_file_while_its_workers_go_on(quiet:
 def test_a_person_is_told_that_a_row_is_in_an_import(quiet: Inside) -> None:
     ids = quiet.insert_all(people(20))
     assert quiet.drain.imports.step()
-    story = outbox.story(quiet.app.database, ids[0])
+    story = operators.story(quiet.app.database, ids[0])
     assert story is not None
     assert story["row"]["import_batch"] == imports_of(quiet)[0]["batch_id"]
     carried(quiet)

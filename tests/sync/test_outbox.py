@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from syncd import simulator as marketo
-from syncd.database import outbox
+from syncd.database import operators
 from syncd.simulator.control import Simulator
 from tests.sync.inside import DELETE, READ, SYNC, Inside
 
@@ -116,7 +116,7 @@ def test_what_was_not_executed_is_sent_again_even_where_repeating_hurts(quiet: I
         if code not in {"601", "602"}:
             assert quiet.row(identity)["status"] == "retrying"
             assert quiet.row(identity)["error_code"] == code
-            outbox.retry(quiet.app.database, ids=[identity], error_code=None)
+            operators.retry(quiet.app.database, ids=[identity], error_code=None)
         quiet.carry()
         assert quiet.row(identity)["status"] == "succeeded", code
         assert created(quiet, email) == 1

@@ -213,4 +213,4 @@ SELECT (SELECT count(*) FROM lead_partition WHERE _removed_at IS NULL) AS partit
 
 -- name: part_settings
 -- A part of a file is sorted in memory; its loss with the server would only mean to write it again.
-SELECT set_config('work_mem', '64MB', true), set_config('synchronous_commit', 'off', true);
+SELECT set_config('work_mem', '64MB', true) AS memory, set_config('synchronous_commit', 'off', true) AS safety;
