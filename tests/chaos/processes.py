@@ -33,6 +33,7 @@ from tests.support import postgres
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from syncd.database.engine import Database
     from tests.histories.draw import History, Step
 
 SCALE = 0.02
@@ -205,20 +206,23 @@ class House:
         can = {
             "retry": "status IN ('failed', 'conflict', 'expired', 'cancelled')",
             "cancel": "status IN ('pending', 'retrying')",
+            "release": "EXISTS (SELECT FROM outbox_queue q WHERE q.outbox_id = o.id AND q.state = 'halted')",
             "resend": "status = 'uncertain'",
             "resolve": "status = 'uncertain'",
+            "retry_all": "status = 'failed' AND error_code = '1004'",
         }
-        if do not in can:
-            return
-        rows = self.execute(f"SELECT id FROM outbox WHERE {can[do]} ORDER BY id")
+        rows = [int(n) for (n,) in self.execute(f"SELECT id FROM outbox o WHERE {can[do]} ORDER BY id")]
         if not rows:
             return
-        number = int(rows[turn % len(rows)][0])
-        self.touched.add(number)
+        number = rows[turn % len(rows)]
+        if do != "release":
+            self.touched |= set(rows if do == "retry_all" else [number])
         with postgres.connected(self.url) as database:
             acts: dict[str, Callable[[], list[int]]] = {
                 "retry": lambda: operators.retry(database, ids=[number], error_code=None),
                 "cancel": lambda: operators.cancel(database, [number]),
+                "release": lambda: self._release(database, [number]),
+                "retry_all": lambda: operators.retry(database, ids=rows, error_code="1004"),
                 "resend": lambda: operators.resolve(database, [number], as_status="resend", lead_id=None),
                 "resolve": lambda: operators.resolve(database, [number], as_status="failed", lead_id=None),
             }
@@ -228,9 +232,14 @@ class House:
         """Let go what is held back by rows that ended badly."""
         halted = [n for (n,) in self.execute("SELECT outbox_id FROM outbox_queue WHERE state = 'halted'")]
         if halted:
-            now = self.execute("SELECT clock_timestamp()")[0][0]
             with postgres.connected(self.url) as database:
-                self.released |= dict.fromkeys(operators.release(database, halted), now)
+                self._release(database, halted)
+
+    def _release(self, database: Database, ids: list[int]) -> list[int]:
+        now = self.execute("SELECT clock_timestamp()")[0][0]
+        released = operators.release(database, ids)
+        self.released |= dict.fromkeys(released, now)
+        return released
 
     # --- processes
 
