@@ -22,15 +22,21 @@ NAMED = 20
 
 
 def page_document(
-    policy: FieldPolicy, fields: Sequence[LeadField], records: Sequence[dict[str, Any]]
+    policy: FieldPolicy,
+    fields: Sequence[LeadField],
+    records: Sequence[dict[str, Any]],
+    answer: bytes | None = None,
 ) -> Jsonb:
-    """Return a page as JSON that PostgreSQL takes, with hashes where only they may be kept."""
-    page = encoded(records)
+    """Return a page as JSON that PostgreSQL takes, with hashes where only they may be kept.
+
+    answer: what Marketo wrote, where that tells of these records and no others; so they need not be written again.
+    """
+    page = _as_told(records) if answer is None else answer
     with_nul = may_hold_nul(page)
     if with_nul:
         _tell_nul(fields, records)
     if hashed := [f for f in fields if f.hashed]:
-        page = encoded(
+        page = _as_told(
             [
                 record | {f.name: policy.hashed(f.data_type, record.get(f.name)) for f in hashed}
                 for record in records
@@ -46,7 +52,7 @@ def page_source(fields: Sequence[LeadField]) -> sql.Composable:
     columns = [
         sql.SQL("e ->> {} AS {}").format(name_of(f), sql.Identifier(f"c{n}")) for n, f in enumerate(others)
     ]
-    return sql.SQL("(SELECT {} FROM jsonb_array_elements(%(page)s::jsonb) e)").format(
+    return sql.SQL("(SELECT {} FROM jsonb_array_elements(%(page)s::jsonb -> 'result') e)").format(
         sql.SQL(", ").join([sql.SQL("e ->> 'id' AS id"), *columns])
     )
 
@@ -60,6 +66,10 @@ def tell_mended(mended: Sequence[Mended], where: str) -> None:
         values=len(mended),
         some=[{"lead": m.lead, "field": m.field, "what": m.what} for m in mended[:NAMED]],
     )
+
+
+def _as_told(records: Sequence[dict[str, Any]]) -> bytes:
+    return b'{"result":' + encoded(records) + b"}"
 
 
 def _tell_nul(fields: Sequence[LeadField], records: Sequence[dict[str, Any]]) -> None:

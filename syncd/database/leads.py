@@ -82,17 +82,23 @@ def hold(transaction: Transaction, fields: Sequence[LeadField]) -> bool:
 
 
 def upsert_page(
-    transaction: Transaction, fields: Sequence[LeadField], records: Sequence[dict[str, Any]], *, touch: bool
+    transaction: Transaction,
+    fields: Sequence[LeadField],
+    records: Sequence[dict[str, Any]],
+    *,
+    touch: bool,
+    answer: bytes | None = None,
 ) -> Written:
     """Write leads as a page of the API holds them; of each, the fields named here.
 
+    answer: what Marketo wrote, where that tells of these records and no others.
     touch: renew ``_synced_at`` of leads that are the same too, so that an older bulk file does not
     overwrite them; else that is done only while a bulk file is under way.
     """
     if not records:
         return Written(0, 0)
     statement = _upsert_page(tuple(fields), touch=touch)
-    return _upsert(transaction, statement, page=page_document(transaction.policy, fields, records))
+    return _upsert(transaction, statement, page=page_document(transaction.policy, fields, records, answer))
 
 
 def upsert_staged(

@@ -7,7 +7,7 @@ only where the body has none (page error-codes).
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -40,6 +40,8 @@ class Envelope:
     next_token: str | None
     more: bool | None
     warnings: list[Any]
+    body: bytes | None = field(default=None, repr=False)
+    """The answer as Marketo wrote it, where it is JSON without flaw."""
 
     @property
     def server_time(self) -> datetime | None:
@@ -65,7 +67,7 @@ def decode(
 
     now: this machine's time, for the next quota reset where the answer doesn't carry Marketo's.
     """
-    document = parse(body)
+    document, flawless = _read(body)
     if isinstance(document, dict):
         request_id = _request_id(document, headers)
         code, message = _first_error(document)
@@ -74,7 +76,7 @@ def decode(
                 return Envelope(request_id, [], None, None, [])
             fail(endpoint, code, message, request_id=request_id, now=now)
         if status in OK and document.get("success") is True:
-            return _envelope(document, request_id)
+            return _envelope(document, request_id, body if flawless else None)
     if status in OK:
         raise unreadable(endpoint, "the answer is not what Marketo's pages describe")
     return fail(endpoint, f"HTTP {status}", _STATUS_TEXT.get(status, "no usable answer"), now=now)
@@ -82,14 +84,19 @@ def decode(
 
 def parse(body: bytes) -> Any:
     """Return the JSON document in a body, None where there is none; half a surrogate pair is mended."""
+    return _read(body)[0]
+
+
+def _read(body: bytes) -> tuple[Any, bool]:
+    """Return the document in a body, and whether it was there without anything to mend."""
     try:
-        return orjson.loads(body)
+        return orjson.loads(body), True
     except orjson.JSONDecodeError:
         pass
     try:
-        return _mend(json.loads(body.decode("utf-8-sig", "replace"), parse_constant=lambda _: None))
+        return _mend(json.loads(body.decode("utf-8-sig", "replace"), parse_constant=lambda _: None)), False
     except (ValueError, RecursionError):
-        return None
+        return None, False
 
 
 def fail(
@@ -123,7 +130,7 @@ def unreadable(endpoint: Endpoint, message: str, *, request_id: str | None = Non
     return Retryable(message, code="answer", endpoint=endpoint.name, request_id=request_id)
 
 
-def _envelope(document: dict[str, Any], request_id: str | None) -> Envelope:
+def _envelope(document: dict[str, Any], request_id: str | None, body: bytes | None) -> Envelope:
     result = document.get("result")
     token = document.get("nextPageToken")
     more = document.get("moreResult")
@@ -134,6 +141,7 @@ def _envelope(document: dict[str, Any], request_id: str | None) -> Envelope:
         next_token=token if isinstance(token, str) and token else None,
         more=more if isinstance(more, bool) else None,
         warnings=warnings if isinstance(warnings, list) else [],
+        body=body,
     )
 
 

@@ -13,6 +13,7 @@ from syncd.marketo.models import (
     DescribedField,
     Lead,
     LeadDescription,
+    Leads,
     Partition,
     SchemaField,
     StaticList,
@@ -74,7 +75,7 @@ class LeadCalls(Room):
         found = read(endpoints.LEAD, envelope, shapes.lead)
         return found[0] if found else None
 
-    def leads(self, filter_type: str, values: Sequence[str | int], fields: Sequence[str] = ()) -> list[Lead]:
+    def leads(self, filter_type: str, values: Sequence[str | int], fields: Sequence[str] = ()) -> Leads:
         """Return all leads whose ``filter_type`` field has one of at most 300 values.
 
         Source: …/rest/lead-database/leads#query. Absent and deleted leads are simply missing, one address
@@ -84,12 +85,13 @@ class LeadCalls(Room):
         if len(values) > BATCH:
             raise ValueError(f"{len(values)} values in a call that takes {BATCH}")
         if not values:
-            return []
+            return Leads()
         texts = [_searchable(value) for value in values]
         params = [("filterType", filter_type), ("filterValues", ",".join(texts)), *_fields(fields)]
-        found: list[Lead] = []
-        for envelope in self._pages(endpoints.LEADS, params=params):
-            found += read(endpoints.LEADS, envelope, shapes.lead)
+        answers = list(self._pages(endpoints.LEADS, params=params))
+        found = Leads(lead for answer in answers for lead in read(endpoints.LEADS, answer, shapes.lead))
+        if len(answers) == 1:
+            found.answer = answers[0].body
         return found
 
     def leads_by_list(

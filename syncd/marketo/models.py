@@ -6,6 +6,15 @@ from datetime import datetime
 from typing import Any
 
 Lead = dict[str, Any]
+
+
+class Leads(list[Lead]):
+    """Leads as one question found them."""
+
+    answer: bytes | None = None
+    """The answer as Marketo wrote it, where there was but one and nothing in it had to be mended."""
+
+
 """A lead as Marketo sent it: API name to JSON value, ``id`` first."""
 
 Extra = Mapping[str, Any]

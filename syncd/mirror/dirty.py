@@ -76,7 +76,8 @@ def _fetch(feeds: Feeds, lane: Lane, batch: _Batch, counts: Counter[str]) -> _Ba
         ours = state.clear_dirty(transaction, batch.ids, batch.marks)
         page = [record for record in records if record["id"] in ours]
         campaigns.enter(transaction, sorted(record["id"] for record in page))
-        written = leads.upsert_page(transaction, fields, page, touch=False)
+        answer = records.answer if len(page) == len(records) else None
+        written = leads.upsert_page(transaction, fields, page, touch=False, answer=answer)
         missing = sorted(ours - {record["id"] for record in page})
         retired = leads.retire(transaction, [(lead, None) for lead in missing])
         # In the same transaction: each one costs a look at the connection, a beginning and an end.

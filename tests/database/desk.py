@@ -49,11 +49,17 @@ class Desk:
             steps = evolution.plan(facts, known, transaction.policy, there, room)
             return columns.note(transaction, columns.carry_out(transaction, steps), ())
 
-    def page(self, records: Sequence[dict[str, Any]], *names: str, touch: bool = False) -> leads.Written:
+    def page(
+        self,
+        records: Sequence[dict[str, Any]],
+        *names: str,
+        touch: bool = False,
+        answer: bytes | None = None,
+    ) -> leads.Written:
         """Write a page of leads as the fetcher does; names: the fields that were asked for, all of them if none."""
         with self.database.begin() as transaction:
             fields = [f for f in leads.mirrored_fields(transaction) if not names or f.name in {"id", *names}]
-            return leads.upsert_page(transaction, fields, records, touch=touch)
+            return leads.upsert_page(transaction, fields, records, touch=touch, answer=answer)
 
     def lead(self, number: int) -> dict[str, Any]:
         """Return a lead's row."""

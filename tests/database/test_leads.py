@@ -1,5 +1,6 @@
 """The table of leads: every type of value, by pages and by files alike; nothing written that is the same."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -228,10 +229,21 @@ def test_an_empty_text_is_nothing_because_marketo_stores_none(typed, way):
     )
 
 
-def test_nul_characters_of_a_page_are_taken_out_and_nothing_else(typed):
-    typed.page([{"id": 1, "stringField": "a\0b", "textField": "the text \\u0000 and a \0 after a \\\0"}])
+@pytest.mark.parametrize("as_told", [False, True])
+def test_nul_characters_of_a_page_are_taken_out_and_nothing_else(typed, as_told):
+    records = [{"id": 1, "stringField": "a\0b", "textField": "the text \\u0000 and a \0 after a \\\0"}]
+    answer = json.dumps({"requestId": "a#\0", "result": records, "success": True}).encode()
+    typed.page(records, answer=answer if as_told else None)
     assert typed.lead(1)["string_field"] == "ab"
     assert typed.lead(1)["text_field"] == "the text \\u0000 and a  after a \\"
+
+
+def test_a_page_as_marketo_wrote_it_gives_the_same_rows(typed):
+    records = [{"id": n, f"{kind}Field": value} for n, (kind, value, _) in enumerate(FITTING, 1)]
+    records += [{"id": 500 + n, f"{kind}Field": value} for n, (kind, value) in enumerate(UNFITTING)]
+    typed.page(records)
+    answer = json.dumps({"result": records, "success": True}).encode()
+    assert typed.page(records, answer=answer).rows == 0
 
 
 def test_a_number_of_any_size_is_kept_where_it_does_not_fit(typed):

@@ -164,6 +164,14 @@ def test_half_a_surrogate_pair_does_not_stop_a_page():
         rb'{"success": true, "requestId": "a#b", "result": [{"id": 1, "a": "x\ud83dy", "b": "\ud83d\ude00"}]}'
     )
     assert read(body).result == [{"id": 1, "a": "x\ufffdy", "b": "\U0001f600"}]
+    assert read(body).body is None, "PostgreSQL would not take it as it is"
+
+
+def test_an_answer_without_flaw_is_there_as_marketo_wrote_it():
+    body = (
+        b'{"success": true, "requestId": "a#b", "result": [{"id": 1, "n": 1000000000000000000000000000001}]}'
+    )
+    assert read(body).body == body
 
 
 def test_bytes_that_are_not_utf8_do_not_stop_a_page():
