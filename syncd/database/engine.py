@@ -186,11 +186,11 @@ class Database:
         Raises what ``plainly`` raises.
         """
         with self._connection() as connection:
-            connection.autocommit = True
             try:
+                connection.autocommit = True
                 yield Transaction(connection, self.names, self.policy)
             finally:
-                if not connection.closed:
+                with suppress(psycopg.Error):
                     connection.autocommit = False
 
     @contextmanager
@@ -203,7 +203,8 @@ class Database:
             try:
                 yield connection
             finally:
-                if connection.closed:
+                # One that still commits by itself would make nothing of the next transaction's locks.
+                if connection.closed or connection.autocommit:
                     lent.invalidate()
                 lent.close()
 

@@ -217,12 +217,19 @@ def compare_staged(transaction: Transaction, fields: Sequence[LeadField], table:
 
 
 def compare_page(
-    transaction: Transaction, fields: Sequence[LeadField], records: Sequence[dict[str, Any]]
+    transaction: Transaction,
+    fields: Sequence[LeadField],
+    records: Sequence[dict[str, Any]],
+    *,
+    answer: bytes | None = None,
 ) -> list[Difference]:
-    """Compare leads as a page of the API holds them with their rows."""
+    """Compare leads as a page of the API holds them with their rows.
+
+    answer: as for ``upsert_page``; both must read alike, down to the digits of a number in a column of text.
+    """
     if not records:
         return []
-    page = page_document(transaction.policy, fields, records)
+    page = page_document(transaction.policy, fields, records, answer)
     return _differing(transaction, fields, typed(fields, page_source(fields)), page)
 
 

@@ -6,6 +6,9 @@ from datetime import datetime
 from typing import Any
 
 Lead = dict[str, Any]
+"""A lead as Marketo sent it: API name to JSON value, ``id`` first."""
+
+Extra = Mapping[str, Any]
 
 
 class Leads(list[Lead]):
@@ -13,11 +16,6 @@ class Leads(list[Lead]):
 
     answer: bytes | None = None
     """The answer as Marketo wrote it, where there was but one and nothing in it had to be mended."""
-
-
-"""A lead as Marketo sent it: API name to JSON value, ``id`` first."""
-
-Extra = Mapping[str, Any]
 
 
 @dataclass(frozen=True)

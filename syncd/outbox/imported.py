@@ -15,6 +15,7 @@ from syncd.core.outbox import Settlement, Verdict, key_of
 from syncd.database import campaigns, effects, imports, leads, outbox, state
 from syncd.errors import Refused
 from syncd.marketo import endpoints
+from syncd.marketo.models import Leads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +36,7 @@ class SomebodyElseError(Exception):
 class Page:
     """Leads that were read, and whether with all their fields."""
 
-    records: Sequence[Record]
+    records: Leads
     whole: bool
 
 
@@ -102,10 +103,10 @@ class ReadBack:
                 middle = len(runs) // 2
                 first = self._read(running, runs[:middle], fields)
                 second = self._read(running, runs[middle:], fields if first.whole else ())
-                return Page([*first.records, *second.records], first.whole and second.whole)
+                return Page(Leads([*first.records, *second.records]), first.whole and second.whole)
             if fields:
                 return self._read(running, runs, ())
-            return Page([], whole=False)
+            return Page(Leads(), whole=False)
 
     def _mirror(
         self,
@@ -130,5 +131,8 @@ class ReadBack:
         others = (set(read) | ours) - mine
         effects.apply(transaction, Effects(changes=tuple(sent.items()), touched=tuple(sorted(others))))
         campaigns.enter(transaction, sorted(mine))
-        leads.upsert_page(transaction, fields, [read[lead] for lead in sorted(mine)], touch=True)
+        answer = page.records.answer if len(mine) == len(page.records) else None
+        leads.upsert_page(
+            transaction, fields, [read[lead] for lead in sorted(mine)], touch=True, answer=answer
+        )
         state.mark_dirty(transaction, imports.overtaken(transaction, sorted(fresh & mine)), "changed")

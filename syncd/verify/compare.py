@@ -113,7 +113,7 @@ def _compare_sample(
         records = client.leads("id", ids, names)
         there = {int(r["id"]) for r in records}
         with feeds.database.begin() as transaction:
-            found += leads.compare_page(transaction, fields, records)
+            found += leads.compare_page(transaction, fields, records, answer=records.answer)
             living = {int(r.id) for r in transaction.rows("lead_living", ids=ids)}
         found += [Difference(lead, "extra") for lead in sorted(living - there)]
         report.leads += len(there | living)
@@ -168,7 +168,7 @@ def _compare_unexported(feeds: Feeds, client: Client, fields: Sequence[LeadField
             break
         records = client.leads("id", ids, [f.name for f in chosen])
         with feeds.database.begin() as transaction:
-            found += leads.compare_page(transaction, chosen, records)
+            found += leads.compare_page(transaction, chosen, records, answer=records.answer)
         last = ids[-1]
     return found
 
@@ -232,7 +232,7 @@ def _confirmed(
         records = client.leads("id", ids, names)
         there = {int(r["id"]) for r in records}
         with feeds.database.begin() as transaction:
-            differing = leads.compare_page(transaction, fields, records)
+            differing = leads.compare_page(transaction, fields, records, answer=records.answer)
             confirmed += leads.with_values(transaction, fields, differing, records) if values else differing
             living = {int(r.id) for r in transaction.rows("lead_living", ids=ids)}
         confirmed += [Difference(lead, "extra") for lead in sorted(living - there)]

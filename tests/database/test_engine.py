@@ -93,6 +93,13 @@ def test_each_statement_can_be_a_transaction_of_its_own_and_the_next_block_is_on
     assert desk.run("SELECT feed FROM cursor") == [("x",)]
 
 
+def test_a_block_that_leaves_a_transaction_open_does_not_hand_its_connection_on(desk):
+    with desk.database.each() as each:
+        each.raw.execute("BEGIN")
+    with desk.database.begin() as transaction:
+        assert not transaction.raw.autocommit
+
+
 def test_a_connection_that_was_cut_is_told_plainly_and_the_next_works(desk):
     cut = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
