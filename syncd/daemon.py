@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 DOORBELL_SECONDS = 1.0
 AFTER_FAILURE_SECONDS = 30.0
+SIGNAL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ class Daemon:
             signal.signal(number, lambda *_: self._stop.set())
         self.start()
         logger.info("syncd runs", replica=self._session.replica, database=self._app.database.place)
-        self._stop.wait()
+        # Python sees a signal that the system handed to another thread only when its first thread wakes.
+        while not self._stop.wait(SIGNAL_SECONDS):
+            pass
         logger.info("stopping", within_seconds=self._app.settings.daemon.stop_timeout_seconds)
         self.stop()
         logger.info("stopped")
