@@ -54,6 +54,8 @@ class Edits:
 
     def merge_leads(self, winner: int, losers: list[int], how: str) -> None:
         merged = self.house.merged
+        if self.simulator.lead(winner).get("isAnonymous"):
+            raise ValueError("a visitor whom nobody knows becomes part of a lead, and no lead part of him")
         self.house.reached["a chain of merges"] += any(loser in merged.values() for loser in losers)
         if how == "api":
             ids = ",".join(map(str, losers))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("syncd", "migrations", "config", "tests")
-SEEDS = 150
+SEEDS = 300
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _failure(kind: str, folder: Path, *how: str) -> tuple[str, str] | None:
         text=True,
         check=False,
     )
-    found = re.search(r"^FAILED (.*)\nseed (\d+)", ended.stdout, re.MULTILINE)
+    found = re.search(r"^FAILED (.*?)\n(?:.*\n)*?seed (\d+)", ended.stdout, re.MULTILINE)
     if found is None and ended.returncode not in {0, 1}:
         raise SystemExit(f"the histories could not be lived: {ended.stderr[-500:]}")
     return (found[1], found[2]) if found else None
