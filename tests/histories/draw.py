@@ -142,6 +142,7 @@ class Drawing:
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
+        self._changed: dict[tuple[int, str], list[Any]] = {}
         self._kinds: tuple[tuple[Callable[[], Step], int], ...] = (
             (self.edit, 45),
             (self.row, 8),
@@ -248,8 +249,15 @@ class Drawing:
         return Step("failing_job", {"count": self._one((1, 2))})
 
     def change_a_lead(self) -> Step:
-        name = self._one(tuple(VALUES))
-        return Step("change_a_lead", {"lead": self._lead(), "values": {name: self._one(VALUES[name])}})
+        """Draw a change of one field; often of one that was changed before, and then back to what it was."""
+        if self._changed and self.chance.random() < 0.5:
+            lead, name = self._one(tuple(self._changed))
+        else:
+            lead, name = self._lead(), self._one(tuple(VALUES))
+        drawn = self._changed.setdefault((lead, name), [])
+        value = drawn[-2] if len(drawn) > 1 else self._one([v for v in VALUES[name] if v not in drawn])
+        drawn.append(value)
+        return Step("change_a_lead", {"lead": lead, "values": {name: value}})
 
     def create_a_lead(self) -> Step:
         return Step("create_a_lead", {"email": self._one(EMAILS), "name": self._one(NAMES)})
