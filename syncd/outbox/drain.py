@@ -146,7 +146,7 @@ class Drain:
         try:
             for settlement in self._sender.carry(claim):
                 self._settle(claim, settlement)
-        except Exception as problem:  # noqa: BLE001
+        except Exception as problem:  # noqa: BLE001 - told, and the rows are settled
             # A mistake in our own code must not leave rows in `sending`: whether they took effect is open.
             log.get("outbox").exception("a claim could not be carried", rows=len(claim.rows))
             self._settle(claim, self._unknown(claim, "internal", f"{type(problem).__name__} in syncd"))

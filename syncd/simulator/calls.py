@@ -63,7 +63,7 @@ class Call:
     request_id: str
     client: str = ""
     paused: bool = False
-    _json: Any = field(default=None)
+    _json: dict[str, Any] | None = field(default=None)
 
     @property
     def world(self) -> World:
@@ -133,7 +133,7 @@ class Call:
         """The JSON body; an absent one is empty."""
         if self._json is None:
             self._json = self._parse()
-        return self._json  # type: ignore[no-any-return]
+        return self._json
 
     @property
     def most(self) -> int:

@@ -75,7 +75,7 @@ class House(histories.House):
         held = self.drain._sender._held
         self.drain._sender._held = lambda number: self._undisturbed(lambda: held(number))
         # Nobody has to wait in real time for a database that is back at once.
-        self.drain._stop.wait = lambda timeout=None: False  # type: ignore[method-assign, assignment]
+        self.drain._stop.wait = lambda timeout=None: False  # type: ignore[method-assign, assignment]  # for the histories alone
 
     def _buried(self) -> None:
         self.ended.add(self.daemon._session.replica or 0)

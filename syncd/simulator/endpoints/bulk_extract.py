@@ -36,7 +36,8 @@ def jobs(service: Service) -> Jobs:
     """The subscription's jobs."""
     if service.jobs is None:
         service.jobs = Jobs(service.world)
-    return service.jobs  # type: ignore[no-any-return]
+    there: Jobs = service.jobs
+    return there
 
 
 def date_range(world: World, value: Any) -> tuple[float, float]:

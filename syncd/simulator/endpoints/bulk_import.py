@@ -12,7 +12,8 @@ def imports(service: Service) -> Imports:
     """The imports of a simulator."""
     if service.imports is None:
         service.imports = Imports(service.world)
-    return service.imports  # type: ignore[no-any-return]
+    there: Imports = service.imports
+    return there
 
 
 @route("POST", "/bulk/v1/leads.json", *WRITE_LEAD)
