@@ -17,6 +17,7 @@ EACH_AT_LEAST: dict[str, float] = {
     "loss of the database": 0.2,
     "loss of the session": 0.4,
     "overlapping transactions": 0.4,
+    "time passes over a row in doubt": 0.1,
     "told: a file was handed over for bulk import": 0.05,
     "history": 1.0,
 }

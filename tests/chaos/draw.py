@@ -85,6 +85,7 @@ class Drawing(draw.Drawing):
         self._kinds: tuple[tuple[Callable[[], Step], int], ...] = (
             (self.row, 40),
             (self.overlapping, 5),
+            (self.hasty, 2),
             (self.backlog, 4),
             (self.work, 30),
             (self.fault, 9),
@@ -161,6 +162,20 @@ class Drawing(draw.Drawing):
     def overlapping(self) -> Step:
         """Draw transactions that overlap: the first that wrote is the last that commits."""
         return Step("overlapping", {"rows": [self.drawn_row() for _ in range(3)]})
+
+    def hasty(self) -> Step:
+        """Draw a creation that is carried out unheard, and whose time is over before anybody may look for its lead."""
+        self.mark += 1
+        payload = {"email": f"hasty-{self.mark}@example.com", "title": f"mark {self.mark}"}
+        row = {
+            "operation": "create_only",
+            "mark": self.mark,
+            "payload": payload,
+            "place": 0,
+            "status": 1,
+            "expires_in": self._one((20.0, 60.0)),
+        }
+        return Step("hasty", {"row": row, "fault": {"kind": "reset", "phase": "after", "endpoint": SYNC}})
 
     def backlog(self) -> Step:
         """Draw many upserts of the same fields in one transaction: where files are used, they are enough for one."""

@@ -15,7 +15,7 @@ from tests.chaos.draw import EMAILS
 from tests.chaos.judge import Evidence, Row
 from tests.histories import house as histories
 from tests.histories import quiet
-from tests.histories.draw import History
+from tests.histories.draw import HOUR, History
 
 COOKIE = "id:123-ABC-456&token:_mch-example.com-{}-1"
 FORM = 1029
@@ -99,6 +99,17 @@ class House(histories.House):
             ids = [self._insert(connection, row) for row in rows]
             connection.commit()
             self._note(ids, began)
+
+    def do_hasty(self, row: dict[str, Any], fault: dict[str, Any]) -> None:
+        """Let a row's time pass while its outcome is not known."""
+        self.do_row(**row)
+        self.do_fault(**fault)
+        for _ in range(5):
+            self.do_drain_steps(1)
+            if self.value("SELECT EXISTS (SELECT FROM outbox_queue WHERE unknown)"):
+                self.reached["time passes over a row in doubt"] += 1
+                break
+        self.do_time(HOUR)
 
     def do_overlapping(self, rows: list[dict[str, Any]]) -> None:
         """Let the transaction that writes first and last commit after the one that writes between."""
