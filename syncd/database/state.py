@@ -116,7 +116,18 @@ def next_dirty(transaction: Transaction, most: int) -> tuple[list[int], list[int
 
 def clear_dirty(transaction: Transaction, ids: Sequence[int], marks: Sequence[int]) -> set[int]:
     """Take leads from the dirty set, except those marked again since ``next_dirty``; return the former."""
-    return set(transaction.scalar("dirty_clear", ids=array(ids), marks=array(marks)) or ())
+    return turn_dirty(transaction, ids, marks, 0)[0]
+
+
+def turn_dirty(
+    transaction: Transaction, ids: Sequence[int], marks: Sequence[int], most: int
+) -> tuple[set[int], list[int], list[int]]:
+    """Do what ``clear_dirty`` does, and return what it returns and what comes after these leads, as ``next_dirty`` would.
+
+    One that another transaction marks at this moment may be left to the next ``next_dirty``.
+    """
+    row = transaction.row("dirty_clear", ids=array(ids), marks=array(marks), most=most)
+    return set(row.cleared or ()), list(row.ids or ()), list(row.marks or ())
 
 
 def dirty_count(database: Database) -> int:

@@ -15,7 +15,7 @@ from syncd.errors import AuthenticationFailed, MarketoError, Refused, Retryable
 from syncd.marketo import auth
 from syncd.marketo.body import encode, multipart
 from syncd.marketo.decode import Envelope, TokenRejectedError, decode
-from syncd.marketo.endpoints import BODY_LIMIT, FILE_LIMIT, IDENTITY, URI_LIMIT, URI_MARGIN, Endpoint
+from syncd.marketo.endpoints import BODY_LIMIT, FILE_LIMIT, IDENTITY, LONG_QUERY, Endpoint
 from syncd.marketo.transport import BODY_SECONDS, CONNECT_SECONDS, NotSent, Outgoing, Stream, Transport
 
 Got = TypeVar("Got")
@@ -200,15 +200,11 @@ class Calls:
         elif request.file is not None:
             headers["Content-Type"], body = multipart(request.file)
             body = _small_enough(endpoint, body, FILE_LIMIT)
-        elif self._too_long(path, query) and endpoint.long_form:
-            # …/rest/error-codes, 414: the query travels as a form.
+        elif len(query) > LONG_QUERY and endpoint.long_form:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             method, body, query = "POST", query.encode(), "_method=GET"
         address = f"{path}?{query}" if query else path
         return Outgoing(endpoint, method, address, self._timeout(endpoint), headers, body)
-
-    def _too_long(self, path: str, query: str) -> bool:
-        return len(self._transport.base_url) + len(path) + len(query) + 1 > URI_LIMIT - URI_MARGIN
 
 
 def _small_enough(endpoint: Endpoint, body: bytes, limit: int) -> bytes:

@@ -7,10 +7,9 @@ assets/assets (300 s). Where a page names none, the leads page's 30 s are taken.
 
 from dataclasses import dataclass
 
-URI_LIMIT = 8192
-"""Bytes of a request's whole URI; Marketo answers 414 beyond it (page error-codes)."""
-
-URI_MARGIN = 192
+LONG_QUERY = 1_000
+"""Bytes of a query beyond which it travels as a form. Marketo answers 414 to a URI of over 8 KB (page error-codes); long
+before that, a URI is what gateways write to their logs, and what httpx looks at character by character."""
 
 BODY_LIMIT = 1_048_576
 """Bytes of a JSON body; Marketo answers 413 beyond it (page error-codes)."""

@@ -86,10 +86,11 @@ class LeadCalls(Room):
             raise ValueError(f"{len(values)} values in a call that takes {BATCH}")
         if not values:
             return Leads()
-        texts = [_searchable(value) for value in values]
-        params = [("filterType", filter_type), ("filterValues", ",".join(texts)), *_fields(fields)]
+        params = [("filterType", filter_type), ("filterValues", _searchable(values)), *_fields(fields)]
         answers = list(self._pages(endpoints.LEADS, params=params))
-        found = Leads(lead for answer in answers for lead in read(endpoints.LEADS, answer, shapes.lead))
+        found = Leads()
+        for answer in answers:
+            found += read(endpoints.LEADS, answer, shapes.lead)
         if len(answers) == 1:
             found.answer = answers[0].body
         return found
@@ -153,9 +154,9 @@ def _fields(fields: Sequence[str]) -> Params:
     return [("fields", ",".join(fields))] if fields else []
 
 
-def _searchable(value: str | int) -> str:
-    text = str(value)
-    if "," in text:
+def _searchable(values: Sequence[str | int]) -> str:
+    text = ",".join(map(str, values))
+    if text.count(",") >= len(values):
         message = "a value with a comma can't be searched for: commas part the values"
         raise Refused(message, code="request", endpoint=endpoints.LEADS.name)
     return text

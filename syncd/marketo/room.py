@@ -49,13 +49,17 @@ class Room:
 
 def read(endpoint: Endpoint, envelope: Envelope, shape: Callable[[Any], Model]) -> list[Model]:
     """Return the result's elements as models."""
-    return [read_one(endpoint, envelope, item, shape) for item in envelope.result]
+    return _shaped(endpoint, envelope, lambda: [shape(item) for item in envelope.result])
 
 
 def read_one(endpoint: Endpoint, envelope: Envelope, item: Any, shape: Callable[[Any], Model]) -> Model:
     """Return an element as a model; one that isn't as described is an answer that can't be read."""
+    return _shaped(endpoint, envelope, lambda: shape(item))
+
+
+def _shaped(endpoint: Endpoint, envelope: Envelope, work: Callable[[], Model]) -> Model:
     try:
-        return shape(item)
+        return work()
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise misshapen(endpoint, envelope, type(error).__name__) from None
 

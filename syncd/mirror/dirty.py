@@ -67,20 +67,19 @@ def _first(feeds: Feeds) -> _Batch:
 
 
 def _fetch(feeds: Feeds, lane: Lane, batch: _Batch, counts: Counter[str]) -> _Batch | None:
-    """Read and write a batch; return the next one, or None where the fields changed meanwhile: the same leads come again."""
+    """Read and write a batch; return the next one; None: the fields changed, or nothing is known to come."""
     fields = batch.fields
     records = feeds.client.on(lane).leads("id", batch.ids, [f.name for f in fields])
     with feeds.database.begin() as transaction:
         if not leads.hold(transaction, fields):
             return None
-        ours = state.clear_dirty(transaction, batch.ids, batch.marks)
+        # What comes next is asked for here: a transaction for that alone would cost as much as a call's other end.
+        ours, *following = state.turn_dirty(transaction, batch.ids, batch.marks, IDS_A_CALL)
         page = [record for record in records if record["id"] in ours]
         campaigns.enter(transaction, sorted(record["id"] for record in page))
         answer = records.answer if len(page) == len(records) else None
         written = leads.upsert_page(transaction, fields, page, touch=False, answer=answer)
         missing = sorted(ours - {record["id"] for record in page})
         retired = leads.retire(transaction, [(lead, None) for lead in missing])
-        # In the same transaction: each one costs a look at the connection, a beginning and an end.
-        following = _Batch(fields, *state.next_dirty(transaction, IDS_A_CALL))
     counts.update(read=len(records), written=written.rows, retired=retired, unparsed=written.unparsed)
-    return following
+    return _Batch(fields, *following) if following[0] else None

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 RECORDS = 500_000
 LOOPED = 20_000
 SMALL, LARGE = 100_000, 1_000_000
-PAGES = 100
+PAGES = 200
 
 
 def speed(url: str) -> Iterator[Figure]:

@@ -85,7 +85,8 @@ SELECT array_agg(lead_id ORDER BY mark) AS ids, array_agg(mark ORDER BY mark) AS
     SELECT lead_id, mark FROM dirty_lead WHERE reason <> 'import' OR marked_at < now() - interval '1 minute' ORDER BY mark LIMIT :most) AS d;
 
 -- name: dirty_clear
--- Take leads from the set that were not marked again since they were read; locked in the order in which others mark them.
+-- Take leads from the set that were not marked again since they were read, locked in the order in which others mark them;
+-- and tell which come after them, as dirty_next does.
 WITH mine AS (
     SELECT d.lead_id
     FROM dirty_lead d JOIN unnest(CAST(:ids AS bigint[]), CAST(:marks AS bigint[])) AS r (lead_id, mark)
@@ -94,8 +95,15 @@ WITH mine AS (
     FOR UPDATE OF d
 ), cleared AS (
     DELETE FROM dirty_lead d USING mine m WHERE d.lead_id = m.lead_id RETURNING d.lead_id
+), following AS (
+    SELECT lead_id, mark FROM dirty_lead
+    WHERE mark > (SELECT max(mark) FROM unnest(CAST(:marks AS bigint[])) AS r (mark))
+      AND (reason <> 'import' OR marked_at < now() - interval '1 minute')
+    ORDER BY mark LIMIT :most
 )
-SELECT array_agg(lead_id) FROM cleared;
+SELECT (SELECT array_agg(lead_id) FROM cleared) AS cleared,
+    array_agg(lead_id ORDER BY mark) AS ids, array_agg(mark ORDER BY mark) AS marks
+FROM following;
 
 -- name: dirty_due
 -- Whether the set fills a call, holds news from Marketo, or has waited for long.
