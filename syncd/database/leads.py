@@ -167,6 +167,12 @@ def unseen_leads(transaction: Transaction, ids: Sequence[int]) -> set[int]:
     return {int(row.lead_id) for row in transaction.rows("leads_unseen", ids=list(ids))} if ids else set()
 
 
+def mirrored_since(transaction: Transaction) -> datetime | None:
+    """Return when the row was written that is the longest as it is; None where there is none."""
+    found: datetime | None = transaction.scalar("mirrored_since")
+    return found
+
+
 def seen_since(transaction: Transaction, moments: Sequence[tuple[int, datetime]]) -> set[int]:
     """Return those of the leads, each with a moment of Marketo's log, whose row was written well after it."""
     if not moments:

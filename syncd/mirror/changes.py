@@ -73,12 +73,19 @@ def _pull(feeds: Feeds) -> Counter[str]:
 
 
 def start(feeds: Feeds) -> None:
-    """Give each log its first token, a little before now. Must precede the backfill's first export."""
+    """Give each log its first token, a little before now. Must precede the backfill's first export.
+
+    Where the outbox wrote to the mirror before, they begin before that: only the log tells into whom a lead was merged.
+    """
     missing = [
         f for f in (LEAD_CHANGES, DELETED_LEADS, ACTIVITIES) if state.cursor(feeds.database, f) is None
     ]
     if missing:
-        place = _place_since(feeds, feeds.clock.now() - LEAST_OVERLAP)
+        now = feeds.clock.now()
+        with feeds.database.begin() as transaction:
+            since = leads.mirrored_since(transaction)
+        known = since is not None and now - since < absence.DELETIONS_KEPT - LEAST_OVERLAP
+        place = _place_since(feeds, (since if since is not None and known else now) - LEAST_OVERLAP)
         for feed in missing:
             state.start_cursor(feeds.database, feed, place)
 

@@ -60,7 +60,7 @@ def _creations(client: Client, shape: Shape, rows: Rows) -> list[Finding]:
     return findings
 
 
-def _merges(client: Client, shape: Shape, rows: Rows) -> list[Finding]:
+def _merges(client: Client, _shape: Shape, rows: Rows) -> list[Finding]:
     findings = []
     for row in rows:
         losers = [int(loser) for loser in row.payload["leadIds"]]
@@ -72,8 +72,9 @@ def _merges(client: Client, shape: Shape, rows: Rows) -> list[Finding]:
             gone = tuple(loser for loser in losers if there and loser not in there)
             findings.append(Finding(replace(row, payload=payload), effects=Effects(deleted=gone)))
         else:
-            verdict = proven(row, row.lead_id, "merged")
-            findings.append(Finding(row, verdict, of_record(shape, row.payload, row.lead_id)))
+            # They may have been deleted by somebody else: the log will tell into whom they were merged, if at all.
+            effects = Effects(deleted=tuple(losers), touched=(row.lead_id,) if row.lead_id else ())
+            findings.append(Finding(row, proven(row, row.lead_id, "merged"), effects))
     return findings
 
 

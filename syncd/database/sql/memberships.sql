@@ -171,9 +171,11 @@ WITH told AS (
     DELETE FROM list_membership m USING judged j
     WHERE NOT j.added AND NOT j.doubtful AND m.list_id = j.list_id AND m.lead_id = j.lead_id
 ), put AS (
-    INSERT INTO list_membership (list_id, lead_id, created_at, updated_at)
+    INSERT INTO list_membership AS m (list_id, lead_id, created_at, updated_at)
     SELECT list_id, lead_id, at, at FROM judged WHERE added AND NOT doubtful ORDER BY list_id, lead_id
-    ON CONFLICT DO NOTHING
+    -- That it was added once more tells a removal of the same second, told later, from one that is news.
+    ON CONFLICT (list_id, lead_id) DO UPDATE SET updated_at = EXCLUDED.updated_at
+    WHERE m.updated_at IS NULL OR m.updated_at < EXCLUDED.updated_at
 ), noted AS (
     INSERT INTO ended_member AS e (kind, container_id, lead_id, ended_at)
     SELECT 'list', list_id, lead_id, removed_at FROM judged WHERE removed_at IS NOT NULL ORDER BY list_id, lead_id

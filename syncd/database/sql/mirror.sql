@@ -30,6 +30,10 @@ SELECT i.lead_id FROM unnest(CAST(:ids AS bigint[])) AS i (lead_id)
 WHERE NOT EXISTS (SELECT FROM lead l WHERE l.id = i.lead_id AND l._deleted_at IS NULL AND l.created_at IS NOT NULL)
   AND NOT EXISTS (SELECT FROM dirty_lead d WHERE d.lead_id = i.lead_id);
 
+-- name: mirrored_since
+-- When the oldest row was written: asked once, before the logs are followed.
+SELECT min(_synced_at) FROM lead;
+
 -- name: leads_seen_since
 -- Living leads that were written well after a moment of the log; the two clocks may differ by minutes.
 SELECT DISTINCT m.lead_id
