@@ -83,9 +83,10 @@ def start(feeds: Feeds) -> None:
     if missing:
         now = feeds.clock.now()
         with feeds.database.begin() as transaction:
-            since = leads.mirrored_since(transaction)
-        known = since is not None and now - since < absence.DELETIONS_KEPT - LEAST_OVERLAP
-        place = _place_since(feeds, (since if since is not None and known else now) - LEAST_OVERLAP)
+            since = leads.mirrored_since(transaction) or now
+        if now - since > absence.DELETIONS_KEPT - LEAST_OVERLAP:
+            since = now
+        place = _place_since(feeds, since - LEAST_OVERLAP)
         for feed in missing:
             state.start_cursor(feeds.database, feed, place)
 

@@ -67,7 +67,7 @@ def _first(feeds: Feeds) -> _Batch:
 
 
 def _fetch(feeds: Feeds, lane: Lane, batch: _Batch, counts: Counter[str]) -> _Batch | None:
-    """Read and write a batch; return the next one; None: the fields changed, or nothing is known to come."""
+    """Read and write a batch; return the next one; None where the fields changed, or none is known to come."""
     fields = batch.fields
     records = feeds.client.on(lane).leads("id", batch.ids, [f.name for f in fields])
     with feeds.database.begin() as transaction:

@@ -161,7 +161,9 @@ class Jobs:
         job.status, job.started = "Processing", clock.now()
         try:
             await self._write(job)
-        except Exception:
+        except (
+            Exception
+        ):  # whatever it was: a job does not stay "Processing" for ever, and the error is raised all the same
             job.finished, job.error, job.status = clock.now(), "Internal error", "Failed"
             raise
         await clock.until(job.started + self.world.options.export_seconds)

@@ -66,6 +66,14 @@ def test_what_the_log_says_in_order_costs_no_call(desk: Desk) -> None:
     assert row == (at(5), at(5))
 
 
+def test_a_removal_told_after_an_addition_of_the_same_second_is_asked_about(desk: Desk) -> None:
+    """Within a second the log's order is not that of the events, and who was on the list already was told no news."""
+    swept(desk, 1, 2, log_at=0)
+    told(desk, ("added", 1, 5))
+    told(desk, ("removed", 1, 5), ("removed", 2, 5))
+    assert (members(desk), asked(desk)) == ([1], [1])
+
+
 def test_an_event_that_is_told_twice_changes_nothing(desk: Desk) -> None:
     told(desk, ("added", 1, 1), ("added", 2, 1))
     before = desk.run("SELECT xmin::text, lead_id FROM list_membership ORDER BY 2")

@@ -206,6 +206,7 @@ class House:
         self.app = App(conf, clock=self.clock)
         self.app.database._options = hours.options(self.app.database._options)
         self.begin = self.app.database.begin
+        # What the product calls is wrapped where it stands, so that its own code runs between the points.
         self.app.database.begin = partial(self._transaction, self.begin)  # type: ignore[method-assign]
         self.app.database.each = partial(self._transaction, self.app.database.each)  # type: ignore[method-assign]
         transport = self.app.client._calls._transport

@@ -62,6 +62,24 @@ def test_a_token_that_is_worn_out_in_the_middle_of_a_backlog_loses_none_of_it(fi
     assert filled.value("SELECT last_name FROM lead WHERE id = 5") == "In The Backlog"
 
 
+@pytest.mark.parametrize(
+    ("oldest", "begins"),
+    [(timedelta(hours=3), timedelta(hours=3)), (timedelta(days=20), timedelta(0))],
+    ids=["hours ago", "before what Marketo keeps"],
+)
+def test_the_logs_begin_before_the_oldest_row_where_the_outbox_wrote_first(
+    filled: Inside, oldest: timedelta, begins: timedelta
+) -> None:
+    """Only the log tells into whom a lead was merged that the mirror had before the logs were followed."""
+    filled.sql("DELETE FROM cursor")
+    filled.sql("UPDATE lead SET _synced_at = now() - %s WHERE id = 5", oldest)
+    expected = datetime.now(UTC) - begins - changes.LEAST_OVERLAP
+    changes.start(filled.feeds)
+    reached = [row["reached_at"] for row in filled.sql("SELECT reached_at FROM cursor")]
+    assert len(reached) == 3
+    assert all(abs(moment - expected) < timedelta(minutes=1) for moment in reached)
+
+
 class TestLate:
     @pytest.fixture
     def options(self) -> marketo.Options:

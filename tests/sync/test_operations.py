@@ -381,6 +381,21 @@ def test_losers_that_somebody_else_took_away_while_a_merge_was_in_doubt_are_not_
     settled(house)
 
 
+def test_a_loser_that_was_deleted_while_its_merge_was_in_doubt_is_gone_and_not_called_merged(
+    house: Inside,
+) -> None:
+    """Gone it is either way; only the log, which is read later, tells which."""
+    fault(house.simulator, "reset", "before", ENDPOINTS["merge"])
+    number = house.insert("merge", {"id": 1, "leadIds": [3]})
+    assert house.step()
+    house.simulator.delete_lead(3)
+    house.carry()
+    assert house.row(number)["result"]["proven_by"]
+    gone = house.sql("SELECT _deleted_at IS NOT NULL AS gone, _merged_into_id AS into FROM lead WHERE id = 3")
+    assert gone == [{"gone": True, "into": None}]
+    settled(house)
+
+
 def test_a_loser_that_is_gone_when_a_merge_in_doubt_goes_again_is_gone_in_the_mirror_at_once(
     house: Inside,
 ) -> None:
