@@ -4,6 +4,7 @@ import pytest
 
 from syncd.database.engine import Database
 from tests.database.desk import Desk
+from tests.database.ways import ONE_OF_EACH
 
 
 @pytest.fixture
@@ -14,3 +15,9 @@ def database(every_database: Database) -> Database:
 @pytest.fixture
 def desk(database: Database) -> Desk:
     return Desk(database)
+
+
+@pytest.fixture
+def typed(desk: Desk) -> Desk:
+    desk.fields(ONE_OF_EACH)
+    return desk

@@ -124,6 +124,14 @@ class Desk:
                 transaction, claim.number, Settlement(tuple(verdicts), "Sync Leads", "req#1", 12)
             )
 
+    def unknown(self, due_in: float = 3600.0, status: str = "retrying") -> list[int]:
+        """Claim, and learn nothing of what became of it."""
+        claim = self.claim()
+        assert claim is not None
+        return self.settle(
+            claim, "unknown", status, due_in=due_in, unknown=True, error_code="604", error_message="timed out"
+        )
+
     def send_next(self) -> list[int]:
         """Claim and succeed once; return the rows."""
         claim = self.claim()

@@ -13,7 +13,7 @@ from syncd.core.policy import FieldPolicy
 from syncd.database import leads, staging
 from syncd.mirror import extract
 from tests.database.desk import STANDARD, Desk
-from tests.database.test_leads import FAR_AHEAD, LONG_AGO, TABLE, TYPES, as_csv
+from tests.database.ways import FAR_AHEAD, LONG_AGO, TABLE, TYPES, as_csv
 
 FIELDS = [FieldFacts(f"{kind}Field", kind, kind) for kind in TYPES if kind != "formula"]
 SALTED = FieldPolicy(hash=("*Field",), salt=b"0123456789abcdef")
