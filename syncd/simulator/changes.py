@@ -46,7 +46,7 @@ def create(world: World, values: Values, origin: Origin, *, partition: int = 1, 
     return lead
 
 
-def update(world: World, lead: int, values: Values, origin: Origin) -> bool:
+def update(world: World, lead: int, values: Values, origin: Origin, *, logged: bool = True) -> bool:
     """Change slots of a lead; False where nothing is different from before."""
     record = world.leads.get(lead)
     if record is None:
@@ -61,6 +61,8 @@ def update(world: World, lead: int, values: Values, origin: Origin) -> bool:
         field = world.schema.fields[number - 1]
         changes[field.name] = (record[number], value)
         standard = standard or not field.custom
+        if not logged:
+            continue
         world.log.add(
             change_activity(
                 0, lead, date, field, record[number], value, origin, world.options.api_method_name
@@ -128,7 +130,7 @@ def merge(
     )  # fmt: skip
     world.note("merged", winner, origin, losers=list(losers))
     if filled:
-        update(world, winner, filled, origin)
+        update(world, winner, filled, origin, logged=world.options.merge_logged)
 
 
 def add_to_list(world: World, number: int, lead: int, origin: Origin) -> bool:

@@ -131,6 +131,8 @@ class Options:
     """Days for which deletions show."""
     merged_in_deleted: bool = False
     """Losers of a merge show among the deleted leads too."""
+    merge_logged: bool = True
+    """What a merge fills in shows among the changed values too; no source says whether it does."""
     merge_limit: int = 25
     """Losers allowed in one merge; 0 switches the limit off."""
     list_filter_limit: int = 0

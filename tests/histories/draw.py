@@ -75,6 +75,7 @@ OPTIONS: tuple[tuple[str, Any, float], ...] = (
     ("sparse_pages", True, 0.2),
     ("commit_lag", 30.0, 0.3),
     ("merged_in_deleted", True, 0.3),
+    ("merge_logged", False, 0.5),
     ("export_seconds", 30.0, 0.5),
     ("file_delay", 3.0, 0.2),
     ("strict_change_fields", False, 0.2),
@@ -208,6 +209,10 @@ class Drawing:
             yield Cut(self._one(("call", "answer")), turn, inner)
         elif kind < 0.75:
             yield Cut(self._one(("call", "answer")), turn, Step("drain"))
+        elif kind < 0.85:
+            # What is read is older than what the log tells of it meanwhile.
+            yield Cut("answer", turn, self.edit())
+            yield Cut("answer", turn, Step("pull", {"feed": "changes", "full": False}))
         if 0.25 <= kind < 0.35:
             yield Cut(self._one(MOMENTS), turn + int(self.chance.expovariate(1 / 5)))
 

@@ -87,8 +87,8 @@ class Subscription:
 
 
 CHANGEABLE = {
-    "paging_token_days", "scan_block", "sparse_pages", "commit_lag", "merged_in_deleted", "export_seconds",
-    "file_delay", "strict_change_fields", "updated_at_filter", "max_members",
+    "paging_token_days", "scan_block", "sparse_pages", "commit_lag", "merged_in_deleted", "merge_logged",
+    "export_seconds", "file_delay", "strict_change_fields", "updated_at_filter", "max_members",
 }  # fmt: skip
 
 

@@ -142,6 +142,24 @@ def test_paging_tokens_and_method_names(own: Api) -> None:
     assert own.get(path, nextPageToken=token)["success"] is True
 
 
+def test_what_a_merge_fills_in_shows_among_the_changes_or_not(start: Callable[..., Api]) -> None:
+    """The winner takes what it lacks from the loser either way, and the merge itself is always logged."""
+    for logged in (True, False):
+        api = start(leads=20, merge_logged=logged)
+        token = api.since("2020-01-01T00:00:00Z")
+        api.simulator.edit_lead(1, title=None)
+        api.simulator.edit_lead(2, title="Boss")
+        api.simulator.merge_leads(1, [2])
+        assert api.simulator.lead(1)["title"] == "Boss"
+        found, _ = api.feed("", token, activityTypeIds="13,32")
+        filled = [
+            x for x in found if x["leadId"] == 1 and {"name": "New Value", "value": "Boss"} in x["attributes"]
+        ]
+        # What was logged of the loser is now told of the winner.
+        assert len(filled) == 1 + logged
+        assert [x["leadId"] for x in found if x["activityTypeId"] == 32] == [1]
+
+
 def test_loser_of_a_merge_among_the_deleted(start: Callable[..., Api]) -> None:
     """Where losers show as deleted, they show under their own id; never the winner."""
     api = start(leads=20, merged_in_deleted=True, merge_limit=0, max_members=3)
