@@ -17,7 +17,10 @@ BEGIN
     SELECT * INTO lead_now FROM lead WHERE id = NEW.lead_id;
     told := CASE
         WHEN NEW.operation = 'delete' THEN CASE WHEN lead_now._deleted_at IS NULL AND lead_now.id IS NOT NULL THEN 'the lead is still there' END
-        WHEN lead_now.id IS NULL THEN 'the lead is not there'
+        -- A lead that the mirror has not met: what is kept of it is its memberships, and a mark that it is to be read.
+        WHEN lead_now.id IS NULL AND NEW.operation NOT IN ('remove_from_list', 'remove_from_program') AND (
+                NEW.operation NOT IN ('add_to_list', 'set_program_status', 'update_partition', 'trigger_campaign', 'associate')
+                OR NOT EXISTS (SELECT FROM dirty_lead d WHERE d.lead_id = NEW.lead_id)) THEN 'the lead is not there'
         WHEN lead_now._deleted_at IS NOT NULL THEN NULL
         WHEN NEW.operation IN ('create_or_update', 'update_only', 'create_only', 'create_duplicate', 'push', 'submit_form')
             THEN CASE WHEN lead_now.title IS DISTINCT FROM title THEN 'the title is ' || coalesce(lead_now.title, 'nothing') END
@@ -32,7 +35,7 @@ BEGIN
             THEN 'the status is not there' END
         WHEN NEW.operation = 'remove_from_program' THEN CASE WHEN EXISTS (SELECT FROM program_membership m
             WHERE m.program_id = (NEW.options ->> 'programId')::bigint AND m.lead_id = NEW.lead_id) THEN 'the lead is in the program' END
-        WHEN NEW.operation = 'update_partition' THEN CASE WHEN (SELECT p.name FROM lead_partition p WHERE p.id = lead_now.lead_partition_id)
+        WHEN NEW.operation = 'update_partition' AND lead_now.id IS NOT NULL THEN CASE WHEN (SELECT p.name FROM lead_partition p WHERE p.id = lead_now.lead_partition_id)
             IS DISTINCT FROM NEW.partition_name THEN 'the partition is another' END
     END;
     INSERT INTO chaos.watched VALUES (NEW.operation, 1) ON CONFLICT (operation) DO UPDATE SET rows = watched.rows + 1;
