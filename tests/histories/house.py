@@ -21,12 +21,14 @@ from syncd.settings import Settings
 from syncd.verify import compare
 from syncd.wiring import App
 from tests.histories import hours
-from tests.histories.draw import CAMPAIGNS, LEADS, LISTS, PROGRAMS, Cut, History, Step
+from tests.histories.draw import CAMPAIGNS, LEADS, LISTS, OPTIONS, PROGRAMS, Cut, History, Step
 from tests.histories.edits import Edits
 from tests.histories.marketo import Control, Hurried, Other
 from tests.support import postgres
 
 DRAINS = 40
+DRAWN = {name for name, _, _ in OPTIONS}
+"""Options of the simulator that a history may change."""
 WORK = {"pull", "drain", "daemon", "drain_steps", "rescue", "loss"}
 """Steps that call Marketo themselves."""
 SKIPPED = {compare.FEED, "housekeeping"}
@@ -63,7 +65,7 @@ class Subscription:
         self.other = Other(self.simulator.base_url)
         stack.callback(self.simulator.wire.close)
         stack.callback(self.other.wire.close)
-        self.options = {name: value for name, value in self.simulator.options().items() if name in CHANGEABLE}
+        self.options = {name: value for name, value in self.simulator.options().items() if name in DRAWN}
         self.note()
         ask = self.other.ask
         self.lists = [item["id"] for item in ask("GET", "/rest/v1/lists.json")["result"]]
@@ -84,12 +86,6 @@ class Subscription:
         self.simulator.clear_faults()
         self.simulator.load(self.state)
         self.simulator.set_options(**{**self.options, **history.options})
-
-
-CHANGEABLE = {
-    "paging_token_days", "scan_block", "sparse_pages", "commit_lag", "merged_in_deleted", "merge_logged",
-    "export_seconds", "file_delay", "strict_change_fields", "updated_at_filter", "max_members",
-}  # fmt: skip
 
 
 class Ground:
@@ -207,14 +203,14 @@ class House:
         self.app.database._options = hours.options(self.app.database._options)
         self.begin = self.app.database.begin
         # What the product calls is wrapped where it stands, so that its own code runs between the points.
-        self.app.database.begin = partial(self._transaction, self.begin)  # type: ignore[method-assign]
-        self.app.database.each = partial(self._transaction, self.app.database.each)  # type: ignore[method-assign]
+        self.app.database.begin = partial(self._transaction, self.begin)  # type: ignore[method-assign]  # a point
+        self.app.database.each = partial(self._transaction, self.app.database.each)  # type: ignore[method-assign]  # a point
         transport = self.app.client._calls._transport
         self._send, self._stream = transport.send, transport.stream
-        transport.send, transport.stream = self._sent, self._streamed  # type: ignore[method-assign]
+        transport.send, transport.stream = self._sent, self._streamed  # type: ignore[method-assign]  # points
         # Who asks the ledger stands at the head of its queue: whoever came now would wait for the same thread.
         ask = self.app.ledger._try
-        self.app.ledger._try = lambda *given, **more: self._alone(lambda: ask(*given, **more))  # type: ignore[method-assign]
+        self.app.ledger._try = lambda *given, **more: self._alone(lambda: ask(*given, **more))  # type: ignore[method-assign]  # no point in it
         self.daemon = Daemon(self.app)
         self.feeds, self.drain = self.daemon._feeds, self.daemon._drain
         self.jobs = {job.feed: job for job in self.daemon._jobs()}
