@@ -152,7 +152,9 @@ class Drawing:
             (self.time, 5),
             (self.tokens, 1),
             (self.failing_job, 1),
+            (self.race, 2),
         )
+        self._coming: list[Step] = []
         self._edits: tuple[tuple[Callable[[], Step], int], ...] = (
             (self.change_a_lead, 16),
             (self.create_a_lead, 4),
@@ -176,7 +178,7 @@ class Drawing:
         )
 
     def step(self) -> Step:
-        return self._of(self._kinds)
+        return self._coming.pop(0) if self._coming else self._of(self._kinds)
 
     def edit(self) -> Step:
         return self._of(self._edits)
@@ -215,6 +217,21 @@ class Drawing:
             yield Cut("answer", turn, Step("pull", {"feed": "changes", "full": False}))
         if 0.25 <= kind < 0.35:
             yield Cut(self._one(MOMENTS), turn + int(self.chance.expovariate(1 / 5)))
+
+    def race(self) -> Step:
+        """Draw a lead that changes again while it is read, of which the log tells before what was read is written."""
+        lead = self._lead()
+        first, again = (
+            Step("change_a_lead", {"lead": lead, "values": {name: self._one(VALUES[name])}})
+            for name in self.chance.choices(tuple(VALUES), k=2)
+        )
+        log = Step("pull", {"feed": "changes", "full": False})
+        at = self._one((0, 0, 0, 1))
+        self._coming = [
+            log,
+            Step("pull", {"feed": "dirty", "full": False}, (Cut("answer", at, again), Cut("answer", at, log))),
+        ]
+        return first
 
     def row(self) -> Step:
         """Draw a row of the outbox."""
