@@ -333,10 +333,14 @@ class DrawingOfProcesses(Drawing):
         )
 
     def nap(self) -> Step:
-        return Step("nap", {"seconds": round(self.chance.uniform(0.02, 0.3), 2)})
+        seconds = round(self.chance.uniform(0.02, 0.3), 2)
+        return Step("nap", {"attempts": self._one((0, 0, 1, 3)), "seconds": seconds})
 
     def rough(self) -> Step:
         step = self.fault()
+        if self.chance.random() < 0.5:
+            # Most would wait in vain for a call of their kind: a history is short.
+            step = Step("fault", {**step.given, "endpoint": self._one((SYNC, "POST *", "*")), "skip": 0})
         return Step("fault", {**step.given, **self._one(ROUGH)}) if self.chance.random() < 0.4 else step
 
     def fault(self) -> Step:

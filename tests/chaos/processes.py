@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 SCALE = 0.02
 """Of all documented time-outs, on both sides: 90 s are 1.8 s."""
 PATIENCE = 90.0
+GETTING_ON = 6.0
+"""Seconds at most that a history waits for the next attempts: a process takes its time to start."""
 SETTINGS = {
     "SYNCD_BUDGET__CALLS_PER_20_SECONDS": "1000",
     "SYNCD_BUDGET__CONCURRENT_CALLS": "10",
@@ -190,8 +192,23 @@ class House:
         )
         self.reached["dropped connections"] += 1
 
-    def do_nap(self, seconds: float) -> None:
+    def do_nap(self, attempts: int, seconds: float) -> None:
+        """Let the processes get on by so many attempts, if they can, and then some seconds more."""
+        end, goal = time.monotonic() + GETTING_ON, self._attempts()[0] + attempts
+        while attempts and time.monotonic() < end and self._one(0):
+            made, left = self._attempts()
+            if made >= goal or not left:
+                break
+            time.sleep(0.02)
         time.sleep(seconds)
+
+    def _attempts(self) -> tuple[int, bool]:
+        """Return how many attempts were made so far, and whether a row is there that could be tried now."""
+        made, left = self.execute(
+            "SELECT (SELECT count(*) FROM outbox_attempt), EXISTS (SELECT FROM outbox_queue "
+            "WHERE state IN ('new', 'ready', 'sending') OR state IN ('waiting', 'closing') AND due_at <= clock_timestamp())"
+        )[0]
+        return int(made), bool(left)
 
     def do_fault(self, kind: str, endpoint: str, **more: Any) -> None:
         self.simulator.fault(kind, endpoint, **more)
@@ -369,8 +386,11 @@ def live(ground: Ground, history: History) -> dict[str, int]:
 def _quiet(house: House) -> None:
     """Nobody writes any more, nothing goes wrong, and everybody is awake: every row ends."""
     house.writers_end()
-    house.simulator.clear_faults()
     house.all_awake()
+    house.supervise()
+    # What is left meets the faults that are left.
+    house.do_nap(draw.STEPS[1], 0)
+    house.simulator.clear_faults()
     end = time.monotonic() + PATIENCE
     while left := house.execute("SELECT outbox_id, state, due_at FROM outbox_queue"):
         house.release_all()

@@ -229,7 +229,9 @@ class Drawing:
         at = self._one((0, 0, 0, 1))
         self._coming = [
             log,
-            Step("pull", {"feed": "dirty", "full": False}, (Cut("answer", at, again), Cut("answer", at, log))),
+            Step(
+                "pull", {"feed": "dirty", "full": False}, (Cut("answer", at, again), Cut("answer", at, log))
+            ),
         ]
         return first
 
