@@ -6,11 +6,13 @@ only where the body has none (page error-codes).
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+import msgspec
 import orjson
 
 from syncd.core.codes import classify, next_reset, without_values
@@ -23,6 +25,7 @@ from syncd.errors import (
     Retryable,
 )
 from syncd.marketo.endpoints import Endpoint
+from syncd.marketo.models import Leads
 
 OK = range(200, 300)
 
@@ -36,7 +39,7 @@ class Envelope:
     """What is common to all JSON answers; ``more`` is None where the answer doesn't say."""
 
     request_id: str | None
-    result: list[Any]
+    result: Sequence[Any]
     next_token: str | None
     more: bool | None
     warnings: list[Any]
@@ -67,6 +70,8 @@ def decode(
 
     now: this machine's time, for the next quota reset where the answer doesn't carry Marketo's.
     """
+    if endpoint.skimmed and status in OK and (skimmed := skim(body)):
+        return skimmed
     document, flawless = _read(body)
     if isinstance(document, dict):
         request_id = _request_id(document, headers)
@@ -80,6 +85,26 @@ def decode(
     if status in OK:
         raise unreadable(endpoint, "the answer is not what Marketo's pages describe")
     return fail(endpoint, f"HTTP {status}", _STATUS_TEXT.get(status, "no usable answer"), now=now)
+
+
+def skim(body: bytes) -> Envelope | None:
+    """Return the envelope of a good answer without its leads' values; None where a closer look is needed.
+
+    What passes is JSON without flaw, as it would be if all of it were read.
+    """
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        body.decode()  # what is passed over is not looked at for this
+        found = _SKIMMED.decode(body)
+        if found.success and found.request_id and not found.errors:
+            return Envelope(
+                request_id=found.request_id[:100],
+                result=Leads.unread([one.id for one in found.result], body, lambda: parse(body)["result"]),
+                next_token=found.next_page_token or None,
+                more=found.more_result,
+                warnings=found.warnings,
+                body=body,
+            )
+    return None
 
 
 def parse(body: bytes) -> Any:
@@ -128,6 +153,23 @@ def unreadable(endpoint: Endpoint, message: str, *, request_id: str | None = Non
     if endpoint.writes:
         return OutcomeUnknown(message, code="answer", endpoint=endpoint.name, request_id=request_id)
     return Retryable(message, code="answer", endpoint=endpoint.name, request_id=request_id)
+
+
+class _Identified(msgspec.Struct, gc=False):
+    id: int
+
+
+class _Skimmed(msgspec.Struct, rename="camel"):
+    success: bool
+    result: list[_Identified]
+    request_id: str | None = None
+    next_page_token: str | None = None
+    more_result: bool | None = None
+    warnings: list[Any] = []
+    errors: list[Any] = []
+
+
+_SKIMMED = msgspec.json.Decoder(_Skimmed)
 
 
 def _envelope(document: dict[str, Any], request_id: str | None, body: bytes | None) -> Envelope:

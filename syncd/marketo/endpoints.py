@@ -34,6 +34,7 @@ class Endpoint:
     timeout: seconds after which Marketo itself answers 604.
     writes: True where a repeated call could change a lead twice; such calls never repeat themselves.
     long_form: whether the parameters may travel in the body of a POST with ``_method=GET``.
+    skimmed: of the leads that it returns only the ids are read at first; most pages go on as Marketo wrote them.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Endpoint:
     timeout: float = 30.0
     writes: bool = False
     long_form: bool = True
+    skimmed: bool = False
 
 
 # …/rest/authentication
@@ -59,7 +61,7 @@ UPDATE_FIELD = Endpoint("update_field", "POST", "/rest/v1/leads/schema/fields/{n
 
 # …/rest/lead-database/leads#query
 LEAD = Endpoint("lead", "GET", "/rest/v1/lead/{lead_id}.json")
-LEADS = Endpoint("leads", "GET", "/rest/v1/leads.json", timeout=60.0)
+LEADS = Endpoint("leads", "GET", "/rest/v1/leads.json", timeout=60.0, skimmed=True)
 
 # …/rest/lead-database/leads#create-and-update
 SYNC_LEADS = Endpoint("sync_leads", "POST", "/rest/v1/leads.json", timeout=90.0, writes=True)

@@ -88,12 +88,11 @@ class LeadCalls(Room):
             return Leads()
         params = [("filterType", filter_type), ("filterValues", _searchable(values)), *_fields(fields)]
         answers = list(self._pages(endpoints.LEADS, params=params))
-        found = Leads()
-        for answer in answers:
-            found += read(endpoints.LEADS, answer, shapes.lead)
-        if len(answers) == 1:
-            found.answer = answers[0].body
-        return found
+        match [answer.result for answer in answers]:
+            case [Leads() as found]:
+                return found
+        records = [lead for answer in answers for lead in read(endpoints.LEADS, answer, shapes.lead)]
+        return Leads(records, answer=answers[0].body if len(answers) == 1 else None)
 
     def leads_by_list(
         self, list_id: int, fields: Sequence[str] = (), *, batch_size: int = BATCH

@@ -1,9 +1,10 @@
 """What Marketo's answers are, typed. Keys that no field is named after are kept in ``extra``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from functools import cached_property
+from typing import Any, Self, overload
 
 Lead = dict[str, Any]
 """A lead as Marketo sent it: API name to JSON value, ``id`` first."""
@@ -11,11 +12,38 @@ Lead = dict[str, Any]
 Extra = Mapping[str, Any]
 
 
-class Leads(list[Lead]):
+class Leads(Sequence[Lead]):
     """Leads as one question found them."""
 
-    answer: bytes | None = None
-    """The answer as Marketo wrote it, where there was but one and nothing in it had to be mended."""
+    def __init__(self, records: Sequence[Lead] = (), *, answer: bytes | None = None) -> None:
+        self.ids: Sequence[int] = [int(record["id"]) for record in records]
+        self.answer = answer
+        """The answer as Marketo wrote it, where there was but one and nothing in it had to be mended."""
+        self._read: Callable[[], Sequence[Lead]] = lambda: records
+
+    @classmethod
+    def unread(cls, ids: Sequence[int], answer: bytes, read: Callable[[], Sequence[Lead]]) -> Self:
+        """Return leads of which only the ids were looked at: their values are read when somebody asks for one."""
+        found = cls(answer=answer)
+        found.ids, found._read = ids, read
+        return found
+
+    @cached_property
+    def _records(self) -> Sequence[Lead]:
+        return self._read()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[Lead]:
+        return iter(self._records)
+
+    @overload
+    def __getitem__(self, place: int) -> Lead: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Lead]: ...
+    def __getitem__(self, place: int | slice) -> Lead | Sequence[Lead]:
+        return self._records[place]
 
 
 @dataclass(frozen=True)

@@ -75,11 +75,14 @@ def _fetch(feeds: Feeds, lane: Lane, batch: _Batch, counts: Counter[str]) -> _Ba
             return None
         # What comes next is asked for here: a transaction for that alone would cost as much as a call's other end.
         ours, *following = state.turn_dirty(transaction, batch.ids, batch.marks, IDS_A_CALL)
-        page = [record for record in records if record["id"] in ours]
-        campaigns.enter(transaction, sorted(record["id"] for record in page))
-        answer = records.answer if len(page) == len(records) else None
-        written = leads.upsert_page(transaction, fields, page, touch=False, answer=answer)
-        missing = sorted(ours - {record["id"] for record in page})
+        found = ours.intersection(records.ids)
+        campaigns.enter(transaction, sorted(found))
+        if len(found) == len(records):
+            written = leads.upsert_page(transaction, fields, records, touch=False, answer=records.answer)
+        else:
+            page = [record for record in records if record["id"] in found]
+            written = leads.upsert_page(transaction, fields, page, touch=False)
+        missing = sorted(ours - found)
         retired = leads.retire(transaction, [(lead, None) for lead in missing])
     counts.update(read=len(records), written=written.rows, retired=retired, unparsed=written.unparsed)
     return _Batch(fields, *following) if following[0] else None

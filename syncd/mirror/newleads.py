@@ -49,7 +49,7 @@ def pull(feeds: Feeds, counts: Counter[str]) -> None:
         return
     token = walk.token
     if token is None:
-        oldest = [int(record["id"]) for record in client.leads("id", list(OLDEST_IDS), ["id"])]
+        oldest = client.leads("id", list(OLDEST_IDS), ["id"]).ids
         token = client.paging_token(EARLIEST)
         with feeds.database.begin() as transaction:
             state.mark_dirty(transaction, oldest, "backfill")

@@ -128,7 +128,7 @@ def _ask_for_all(feeds: Feeds, last: int, counts: Counter[str]) -> None:
             ids = [int(r.id) for r in transaction.rows("lead_ids_after", after=last, most=dirty.IDS_A_CALL)]
         if not ids:
             return
-        there = {int(record["id"]) for record in client.leads("id", ids, ["id"])}
+        there = set(client.leads("id", ids, ["id"]).ids)
         last = ids[-1]
         with feeds.database.begin() as transaction:
             walks.move(transaction, FEED, token=str(last), seen=len(ids), missing=sorted(set(ids) - there))

@@ -84,7 +84,7 @@ class Locks:
     def _read(self, shape: Shape, rows: Rows) -> list[Record]:
         names = sorted(set().union(*(fields_to_read(shape, row) for row in rows)))
         keys = sorted({_key(shape, row) for row in rows})
-        return self._client.leads(_filter(shape), keys, names)
+        return list(self._client.leads(_filter(shape), keys, names))
 
     def _judged(
         self, shape: Shape, rows: Rows, records: list[Record], started: float

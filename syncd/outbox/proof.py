@@ -64,7 +64,7 @@ def _merges(client: Client, _shape: Shape, rows: Rows) -> list[Finding]:
     findings = []
     for row in rows:
         losers = [int(loser) for loser in row.payload["leadIds"]]
-        there = {int(record["id"]) for record in client.leads("id", [row.lead_id or 0, *losers], ["id"])}
+        there = set(client.leads("id", [row.lead_id or 0, *losers], ["id"]).ids)
         left = [loser for loser in losers if loser in there]
         if left or not there:
             # Those that are gone already can't be merged again; without any of them Marketo says so itself.

@@ -111,7 +111,7 @@ def _compare_sample(
             raise WorkFailed(STOPPED)
         ids = list(range(max(1, page * cost.PAGE), (page + 1) * cost.PAGE))
         records = client.leads("id", ids, names)
-        there = {int(r["id"]) for r in records}
+        there = set(records.ids)
         with feeds.database.begin() as transaction:
             found += leads.compare_page(transaction, fields, records, answer=records.answer)
             living = {int(r.id) for r in transaction.rows("lead_living", ids=ids)}
@@ -230,7 +230,7 @@ def _confirmed(
     for start in range(0, len(suspects), dirty.IDS_A_CALL):
         ids = suspects[start : start + dirty.IDS_A_CALL]
         records = client.leads("id", ids, names)
-        there = {int(r["id"]) for r in records}
+        there = set(records.ids)
         with feeds.database.begin() as transaction:
             differing = leads.compare_page(transaction, fields, records, answer=records.answer)
             confirmed += leads.with_values(transaction, fields, differing, records) if values else differing

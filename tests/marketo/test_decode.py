@@ -15,7 +15,7 @@ from syncd.errors import (
     Refused,
     Retryable,
 )
-from syncd.marketo.decode import decode, parse, server_time
+from syncd.marketo.decode import decode, parse, server_time, skim
 from syncd.marketo.endpoints import LEADS, SYNC_LEADS
 
 calmly = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -41,7 +41,7 @@ def test_a_good_answer_becomes_an_envelope():
             "moreResult": True,
         }
     )
-    assert (envelope.request_id, envelope.result) == ("262e#17d4f046342", [{"id": 1}])
+    assert (envelope.request_id, list(envelope.result)) == ("262e#17d4f046342", [{"id": 1}])
     assert (envelope.next_token, envelope.more) == ("T", True)
     assert envelope.server_time == datetime(2021, 11, 23, 22, 57, 7, 394000, UTC)
 
@@ -148,7 +148,7 @@ def test_any_object_becomes_an_envelope_or_a_marketo_error(document):
         envelope = read(document)
     except MarketoError:
         return
-    assert isinstance(envelope.result, list)
+    assert isinstance(list(envelope.result), list)
     assert isinstance(envelope.warnings, list)
 
 
@@ -172,6 +172,33 @@ def test_an_answer_without_flaw_is_there_as_marketo_wrote_it():
         b'{"success": true, "requestId": "a#b", "result": [{"id": 1, "n": 1000000000000000000000000000001}]}'
     )
     assert read(body).body == body
+
+
+PIECES = st.sampled_from(
+    [
+        rb"\ud83d", rb"\ud83d\ude00", rb"\ude00", rb"\u0000", rb"\q", b"\\", b'"', b"\xff", b"\xc3\xbc",
+        b"\xed\xa0\x80", b"\x01", b"\n", b"01", b"-", b"1.", b".5", b"1e5", b"NaN", b"nul", b"null", b"true",
+        b"{", b"}", b"[", b"]", b",", b":", b" ", b"id", b"1",
+    ]
+)  # fmt: skip
+
+
+@calmly
+@given(st.lists(PIECES, max_size=6).map(b"".join), st.booleans())
+def test_what_is_passed_over_is_as_flawless_as_what_is_read(value, quoted):
+    inner = b'"' + value + b'"' if quoted else value
+    body = b'{"requestId": "a#b", "success": true, "result": [{"id": 7, "odd": ' + inner + b"}]}"
+    if (envelope := skim(body)) is not None:
+        assert list(envelope.result) == json.loads(body)["result"]
+        assert envelope.result.ids == [lead["id"] for lead in envelope.result]
+        assert envelope.body == body
+
+
+def test_a_page_is_skimmed_where_nothing_is_odd_and_read_where_a_lead_has_no_id():
+    page = {"requestId": "a#b", "success": True, "moreResult": False, "result": [{"id": 1, "a": "x"}]}
+    assert skim(json.dumps(page).encode()) is not None
+    assert skim(json.dumps(page | {"result": [{"a": "x"}]}).encode()) is None
+    assert skim(json.dumps(refusal("1006")).encode()) is None
 
 
 def test_bytes_that_are_not_utf8_do_not_stop_a_page():

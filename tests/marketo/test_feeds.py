@@ -116,7 +116,7 @@ def test_leads_come_from_all_pages(client, server):
         ok([], nextPageToken="C=", moreResult=True),
         ok([{"id": 2}], moreResult=False),
     )
-    assert client.leads("email", ["a@b.c", "d@e.f"], fields=["email"]) == [{"id": 1}, {"id": 2}]
+    assert list(client.leads("email", ["a@b.c", "d@e.f"], fields=["email"])) == [{"id": 1}, {"id": 2}]
     assert [seen.query.get("nextPageToken") for seen in server.seen] == [None, ["B="], ["C="]]
 
 
@@ -134,7 +134,7 @@ def test_pages_that_go_round_in_circles_are_left(connect, server):
 
 
 def test_asking_for_no_lead_costs_no_call(client, server):
-    assert client.leads("id", []) == []
+    assert list(client.leads("id", [])) == []
     assert server.seen == []
 
 

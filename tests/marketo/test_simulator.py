@@ -72,7 +72,9 @@ def test_leads_are_created_read_changed_and_deleted(simulated):
         "firstName": "Ada",
     }
     sync_leads(simulated, action="updateOnly", records=[{"id": lead, "firstName": None}], lookup_field="id")
-    assert simulated.leads("email", [address("life")], ["firstName"]) == [{"id": lead, "firstName": None}]
+    assert list(simulated.leads("email", [address("life")], ["firstName"])) == [
+        {"id": lead, "firstName": None}
+    ]
     gone = delete_leads(simulated, [lead, lead + 1_000_000])
     assert [(item.status, [r.code for r in item.reasons]) for item in gone.items] == [
         ("deleted", []),
@@ -92,7 +94,7 @@ def test_a_refused_record_leaves_its_neighbours_alone(simulated):
 
 @pytest.mark.parametrize("missing", [10**9])
 def test_what_is_not_there_is_simply_absent(simulated, missing):
-    assert simulated.leads("id", [missing]) == []
+    assert list(simulated.leads("id", [missing])) == []
     assert simulated.lead(missing) is None
 
 
