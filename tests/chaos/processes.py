@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import shutil
 import signal
 import tempfile
-import threading
 import time
 from collections import Counter, defaultdict
 from contextlib import suppress
@@ -22,6 +20,7 @@ from syncd.database import operators
 from tests.chaos import draw, judge
 from tests.chaos.house import WATCH, columns_of, gathered
 from tests.chaos.house import Ground as InOneProcess
+from tests.chaos.writers import OPTIONS, PATIENCE, Writers
 from tests.histories import house as histories
 from tests.histories import oracle
 from tests.histories.edits import Edits
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
 SCALE = 0.02
 """Of all documented time-outs, on both sides: 90 s are 1.8 s."""
-PATIENCE = 90.0
 GETTING_ON = 6.0
 """Seconds at most that a history waits for the next attempts: a process takes its time to start."""
 SETTINGS = {
@@ -57,7 +55,6 @@ SETTINGS = {
     "SYNCD_SCHEDULE__READ_BACK": "0.5",
     "SYNCD_LOG__FORMAT": "json",
 }
-OPTIONS = "-csearch_path=marketo,syncd"
 
 
 class Subscription(histories.Subscription):
@@ -111,7 +108,8 @@ class House:
         self.edits = Edits(self)
         self.clock = Clock()
         self.since = len(self.simulator.effects())
-        self.written: dict[int, tuple[float, float]] = {}
+        self.writers = Writers(self.url, lambda row: columns_of(row, self))
+        self.written = self.writers.written
         self.touched: set[int] = set()
         self.released: dict[int, datetime] = {}
         self.folder = Path(tempfile.mkdtemp(prefix="chaos-"))
@@ -120,19 +118,13 @@ class House:
         self.execute("CHECKPOINT")
         self.paused: set[int] = set()
         self.program_names = dict(self.execute("SELECT id, name FROM program"))
-        self._rows: list[queue.SimpleQueue[tuple[bool, list[dict[str, Any]]] | None]] = [
-            queue.SimpleQueue() for _ in range(draw.WRITERS)
-        ]
-        self._writers = [threading.Thread(target=self._writing, args=(rows,)) for rows in self._rows]
-        self._guard = threading.Lock()
 
     def __enter__(self) -> Self:
-        for writer in self._writers:
-            writer.start()
+        self.writers.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.writers_end()
+        self.writers.end()
         for process in self.outside.started:
             if process.alive:
                 process.kill()
@@ -218,7 +210,7 @@ class House:
         (self.simulator.expire_tokens if do == "expire" else self.simulator.revoke_tokens)()
 
     def do_write(self, writer: int, rows: list[dict[str, Any]], *, together: bool) -> None:
-        self._rows[writer].put((together, rows))
+        self.writers.give(writer, rows, together=together)
 
     def do_person(self, do: str, turn: int) -> None:
         """Decide about a row while the processes are at it."""
@@ -301,41 +293,6 @@ class House:
             if '"level": "error"' in line
         )
 
-    # --- writers
-
-    def writers_end(self) -> None:
-        """Wait until every writer has written what it was given."""
-        for rows in self._rows:
-            rows.put(None)
-        for writer in self._writers:
-            writer.join(PATIENCE)
-
-    def _writing(self, given: queue.SimpleQueue[tuple[bool, list[dict[str, Any]]] | None]) -> None:
-        while (work := given.get()) is not None:
-            together, rows = work
-            for part in [rows] if together else [[row] for row in rows]:
-                with suppress(psycopg.Error):
-                    self._write(part)
-
-    def _write(self, rows: list[dict[str, Any]]) -> None:
-        """Write rows in one transaction; whether they are there is not known where the connection breaks."""
-        with psycopg.connect(self.url, options=OPTIONS, application_name="writer") as connection:
-            ids, began = [], time.monotonic()
-            for row in rows:
-                columns = columns_of(row, self)
-                found = connection.execute(
-                    f"INSERT INTO outbox ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))}) "
-                    "RETURNING id",
-                    list(columns.values()),
-                ).fetchone()
-                assert found is not None
-                ids.append(int(found[0]))
-            connection.commit()
-            with self._guard:
-                # Rows of one transaction have an order among them: that of their numbers.
-                ended = time.monotonic()
-                self.written |= dict.fromkeys(ids, (began, ended))
-
     # --- looking
 
     def execute(self, statement: str, *values: Any) -> list[Any]:
@@ -385,7 +342,7 @@ def live(ground: Ground, history: History) -> dict[str, int]:
 
 def _quiet(house: House) -> None:
     """Nobody writes any more, nothing goes wrong, and everybody is awake: every row ends."""
-    house.writers_end()
+    house.writers.end()
     house.all_awake()
     house.supervise()
     # What is left meets the faults that are left.
