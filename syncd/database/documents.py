@@ -15,10 +15,19 @@ if TYPE_CHECKING:
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 """A NUL character in JSON, and not a backslash before the text u0000."""
 
+_LONG = re.compile(rb"\d{19}")
+"""Digits of a whole number that orjson would round."""
+
 
 def document(value: Any) -> str:
     """Return a value as JSON without NUL characters, which PostgreSQL cannot hold."""
     return without_nul(encoded(value)).decode()
+
+
+def parsed(raw: bytes | str) -> Any:
+    """Return the value of a JSON document that PostgreSQL gave; whole numbers keep all their digits."""
+    text = raw.encode() if isinstance(raw, str) else raw
+    return json.loads(text) if _LONG.search(text) else orjson.loads(text)
 
 
 def encoded(value: Any) -> bytes:

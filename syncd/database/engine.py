@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.rows import namedtuple_row
+from psycopg.types.json import set_json_loads
 from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, InvalidRequestError
 
 from syncd.core.policy import EVERYTHING, FieldPolicy
+from syncd.database.documents import parsed
 from syncd.database.queries import for_driver
 from syncd.errors import ConfigError, DatabaseProblem, ValueRefused, WorkFailed
 
@@ -154,7 +156,7 @@ class Database:
 
     def connect(self, *, autocommit: bool = False) -> psycopg.Connection[Any]:
         """Open a connection outside the pool. Raises psycopg.OperationalError."""
-        return psycopg.connect(
+        connection = psycopg.connect(
             self._conninfo,
             options=self._options,
             application_name=self._application,
@@ -163,6 +165,8 @@ class Database:
             client_encoding="UTF8",
             **KEEPALIVES,
         )
+        set_json_loads(parsed, connection)
+        return connection
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
