@@ -69,7 +69,7 @@ def tell_mended(mended: Sequence[Mended], where: str) -> None:
 
 
 def _as_told(records: Sequence[dict[str, Any]]) -> bytes:
-    return b'{"result":' + encoded(records) + b"}"
+    return b'{"result":' + encoded(list(records)) + b"}"
 
 
 def _tell_nul(fields: Sequence[LeadField], records: Sequence[dict[str, Any]]) -> None:

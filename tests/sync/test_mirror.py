@@ -315,3 +315,14 @@ def test_a_feed_whose_page_cannot_be_read_keeps_its_place(
     filled.simulator.clear_faults()
     filled.catch_up()
     assert filled.value("SELECT last_name FROM lead WHERE id = 5") == "Changed"
+
+
+def test_half_a_surrogate_pair_in_a_page_is_mended_and_the_page_is_written(filled: Inside) -> None:
+    filled.catch_up()
+    filled.simulator.edit_lead(5, lastName="Whole")
+    changes.pull(filled.feeds)
+    page = r'{"requestId": "a#b", "success": true, "result": [{"id": 5, "lastName": "x\ud83dy"}]}'
+    filled.simulator.fault("http", "GET /rest/v1/leads.json", status=200, body=page)
+    dirty.pull(filled.feeds)
+    assert filled.value("SELECT last_name FROM lead WHERE id = 5") == "x\ufffdy"
+    assert filled.value("SELECT count(*) FROM dirty_lead") == 0
