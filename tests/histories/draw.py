@@ -153,6 +153,7 @@ class Drawing:
             (self.tokens, 1),
             (self.failing_job, 1),
             (self.race, 2),
+            (self.race_of_a_sweep, 2),
         )
         self._coming: list[Step] = []
         self._edits: tuple[tuple[Callable[[], Step], int], ...] = (
@@ -234,6 +235,14 @@ class Drawing:
             ),
         ]
         return first
+
+    def race_of_a_sweep(self) -> Step:
+        """Draw a list or program that changes while it is swept, of which the log tells before the members are swapped in."""
+        feed, change = self._one((("lists", self.change_a_list), ("programs", self.change_a_program)))
+        at = self._one((2, 3, 4, 5, 6))
+        log = Step("pull", {"feed": "changes", "full": False})
+        cuts = (Cut("answer", at, change()), Cut("answer", at, log))
+        return Step("pull", {"feed": feed, "full": True}, cuts)
 
     def row(self) -> Step:
         """Draw a row of the outbox."""
