@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 """A NUL character in JSON, and not a backslash before the text u0000."""
 
+LONGEST_NUMBER = 4_000
+"""Digits; Python refuses to read more than 4,300 at once."""
 _LONG = re.compile(rb"\d{19}")
 """Digits of a whole number that orjson would round."""
 
@@ -25,9 +27,15 @@ def document(value: Any) -> str:
 
 
 def parsed(raw: bytes | str) -> Any:
-    """Return the value of a JSON document that PostgreSQL gave; whole numbers keep all their digits."""
+    """Return the value of a JSON document that PostgreSQL gave; whole numbers keep all their digits.
+
+    One with more digits than Python reads stays text. Raises RecursionError where it is nested too deeply.
+    """
     text = raw.encode() if isinstance(raw, str) else raw
-    return json.loads(text) if _LONG.search(text) else orjson.loads(text)
+    if not _LONG.search(text):
+        with suppress(orjson.JSONDecodeError):  # nested more deeply than orjson goes
+            return orjson.loads(text)
+    return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < LONGEST_NUMBER else digits)
 
 
 def encoded(value: Any) -> bytes:

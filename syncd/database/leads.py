@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 import orjson
+import psycopg
 from psycopg import sql
 
 from syncd import log, metrics
@@ -25,13 +26,15 @@ from syncd.database.engine import SCHEMA_LOCK
 from syncd.database.intake import page_document, page_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from psycopg.types.json import Jsonb
 
     from syncd.core.policy import FieldPolicy
     from syncd.database.engine import Transaction
+
+Done = TypeVar("Done")
 
 UNPARSED_NAMED = 20
 LONGEST_CHAIN = 50
@@ -98,7 +101,9 @@ def upsert_page(
     if not records:
         return Written(0, 0)
     statement = _upsert_page(tuple(fields), touch=touch)
-    return _upsert(transaction, statement, page=page_document(transaction.policy, fields, records, answer))
+    return _with_page(
+        transaction, fields, records, answer, lambda page: _upsert(transaction, statement, page=page)
+    )
 
 
 def upsert_staged(
@@ -235,8 +240,10 @@ def compare_page(
     """
     if not records:
         return []
-    page = page_document(transaction.policy, fields, records, answer)
-    return _differing(transaction, fields, typed(fields, page_source(fields)), page)
+    table = typed(fields, page_source(fields))
+    return _with_page(
+        transaction, fields, records, answer, lambda page: _differing(transaction, fields, table, page)
+    )
 
 
 def with_values(
@@ -306,6 +313,27 @@ def _differing(
         else Difference(int(r[0]), "changed", tuple(r[2]) or ("_unparsed",))
         for r in rows
     ]
+
+
+def _with_page(
+    transaction: Transaction,
+    fields: Sequence[LeadField],
+    records: Sequence[dict[str, Any]],
+    answer: bytes | None,
+    work: Callable[[Jsonb], Done],
+) -> Done:
+    """Do something with a page as Marketo wrote it or, where PostgreSQL does not take that, with what was read of it."""
+    if answer is not None:
+        try:
+            with transaction.raw.transaction():
+                return work(page_document(transaction.policy, fields, records, answer))
+        except psycopg.DataError as problem:
+            log.get("database").warning(
+                "a page has a number that PostgreSQL can't hold; it is left out",
+                leads=len(records),
+                problem=problem.sqlstate,
+            )
+    return work(page_document(transaction.policy, fields, records))
 
 
 def _staged(table: str, pages: tuple[int, int] | None) -> sql.Composable:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import msgspec
 import orjson
@@ -28,6 +28,8 @@ from syncd.marketo.endpoints import Endpoint
 from syncd.marketo.models import Leads
 
 OK = range(200, 300)
+LONGEST_NUMBER = 1_000
+"""Digits; Python refuses to read many more."""
 
 
 class TokenRejectedError(MarketoError):
@@ -70,7 +72,7 @@ def decode(
 
     now: this machine's time, for the next quota reset where the answer doesn't carry Marketo's.
     """
-    if endpoint.skimmed and status in OK and (skimmed := skim(body)):
+    if endpoint.skimmed and status in OK and (skimmed := skim(endpoint, body)):
         return skimmed
     document, flawless = _read(body)
     if isinstance(document, dict):
@@ -87,10 +89,10 @@ def decode(
     return fail(endpoint, f"HTTP {status}", _STATUS_TEXT.get(status, "no usable answer"), now=now)
 
 
-def skim(body: bytes) -> Envelope | None:
+def skim(endpoint: Endpoint, body: bytes) -> Envelope | None:
     """Return the envelope of a good answer without its leads' values; None where a closer look is needed.
 
-    What passes is JSON without flaw, as it would be if all of it were read.
+    What passes is JSON without flaw, as it would be if all of it were read; only numbers are not looked at.
     """
     with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         body.decode()  # what is passed over is not looked at for this
@@ -98,13 +100,21 @@ def skim(body: bytes) -> Envelope | None:
         if found.success and found.request_id and not found.errors:
             return Envelope(
                 request_id=found.request_id[:100],
-                result=Leads.unread([one.id for one in found.result], body, lambda: parse(body)["result"]),
+                result=Leads.unread([one.id for one in found.result], body, lambda: _values(endpoint, body)),
                 next_token=found.next_page_token or None,
                 more=found.more_result,
                 warnings=found.warnings,
                 body=body,
             )
     return None
+
+
+def _values(endpoint: Endpoint, body: bytes) -> list[Any]:
+    document = parse(body)
+    if not isinstance(document, dict):
+        raise unreadable(endpoint, "the answer is nested too deeply")
+    found: list[Any] = document["result"]
+    return found
 
 
 def parse(body: bytes) -> Any:
@@ -119,9 +129,15 @@ def _read(body: bytes) -> tuple[Any, bool]:
     except orjson.JSONDecodeError:
         pass
     try:
-        return _mend(json.loads(body.decode("utf-8-sig", "replace"), parse_constant=lambda _: None)), False
+        text = body.decode("utf-8-sig", "replace")
+        return _mend(json.loads(text, parse_constant=lambda _: None, parse_int=_whole)), False
     except (ValueError, RecursionError):
         return None, False
+
+
+def _whole(digits: str) -> int | None:
+    """Read a whole number; one that no field of Marketo's could hold is none, as an infinite one is."""
+    return int(digits) if len(digits) <= LONGEST_NUMBER else None
 
 
 def fail(
@@ -156,7 +172,7 @@ def unreadable(endpoint: Endpoint, message: str, *, request_id: str | None = Non
 
 
 class _Identified(msgspec.Struct, gc=False):
-    id: int
+    id: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class _Skimmed(msgspec.Struct, rename="camel"):

@@ -1,6 +1,5 @@
 """Connections, named statements, locks and sessions."""
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -8,14 +7,11 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 
 from syncd.clock import SystemClock
 from syncd.database import queries, staging, state, walks
-from syncd.database.documents import parsed
 from syncd.database.engine import IDLE_IN_TRANSACTION, QUEUE_LOCK
 from syncd.database.session import ReplicaSession
 from syncd.errors import ConfigError, DatabaseProblem, ValueRefused, WorkFailed
@@ -74,24 +70,6 @@ def move_and_fail(desk: Desk, failure: Callable[[], object]) -> None:
         state.move_cursor(transaction, "x", PLACE)
         failure()
         state.move_cursor(transaction, "y", PLACE)
-
-
-NUMBERS = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
-
-
-@settings(deadline=None)
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.text() | NUMBERS,
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-        max_leaves=6,
-    )
-)
-@example({"digits": "1" * 30, "whole": 2**64})
-@example(10**400)
-def test_json_of_the_database_is_read_to_the_last_digit(value):
-    told = json.dumps(value)
-    assert parsed(told.encode()) == parsed(told) == value
 
 
 def test_a_transaction_is_all_or_nothing(desk):

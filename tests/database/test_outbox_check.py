@@ -316,3 +316,40 @@ def test_a_lock_on_any_field_of_the_lead_is_taken(desk):
     desk.fields()
     desk.email("a@b.com", if_matches='{"createdAt": "2026-01-01T00:00:00Z", "firstName": null}')
     desk.email("a@b.com", "delete", if_unchanged_since="2026-01-01")
+
+
+def nested(depth: int) -> object:
+    value: object = "core"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+FORM = {"leadFormFields": EMAIL}
+
+
+@pytest.mark.parametrize(
+    ("operation", "payload", "columns", "said"),
+    [
+        ("create_or_update", EMAIL | {"leadScore": 10**400}, {}, "field leadScore: it holds a number that is"),
+        ("create_or_update", EMAIL | {"leadScore": -(10**4000)}, {}, "field leadScore: it holds a number"),
+        ("delete", {"id": 7, "note": {"much": [10**309]}}, {}, "field note: it holds a number that is larger"),
+        ("submit_form", FORM | {"visitorData": {"a": nested(110)}}, {}, "field visitorData: its value is nested"),
+        (
+            "trigger_campaign",
+            {"id": 7},
+            {"options": {"campaignId": 1, "tokens": [{"name": "n", "value": "v", "more": nested(600)}]}},
+            "option tokens: its value is nested more than 100 deep",
+        ),
+        ("update_only", {"id": 7}, {"if_matches": f'{{"leadScore": {10**400}}}'}, "if_matches, field leadScore: it holds"),
+    ],
+)  # fmt: skip
+def test_a_row_that_no_process_could_read_is_refused(plain, operation, payload, columns, said):
+    assert said in refusal(plain, operation, payload, **columns)
+
+
+def test_long_texts_great_numbers_and_deep_values_that_can_be_read_are_taken(desk):
+    desk.insert("create_or_update", EMAIL | {"leadScore": 10**308, "lastName": "9" * 400})
+    form = FORM | {"visitorData": {"a": nested(90), "b": "x" * 400}}
+    desk.insert("submit_form", form, options={"formId": 1})
+    assert desk.value("SELECT count(*) FROM outbox") == 2

@@ -188,7 +188,7 @@ PIECES = st.sampled_from(
 def test_what_is_passed_over_is_as_flawless_as_what_is_read(value, quoted):
     inner = b'"' + value + b'"' if quoted else value
     body = b'{"requestId": "a#b", "success": true, "result": [{"id": 7, "odd": ' + inner + b"}]}"
-    if (envelope := skim(body)) is not None:
+    if (envelope := skim(LEADS, body)) is not None:
         assert list(envelope.result) == json.loads(body)["result"]
         assert envelope.result.ids == [lead["id"] for lead in envelope.result]
         assert envelope.body == body
@@ -196,9 +196,9 @@ def test_what_is_passed_over_is_as_flawless_as_what_is_read(value, quoted):
 
 def test_a_page_is_skimmed_where_nothing_is_odd_and_read_where_a_lead_has_no_id():
     page = {"requestId": "a#b", "success": True, "moreResult": False, "result": [{"id": 1, "a": "x"}]}
-    assert skim(json.dumps(page).encode()) is not None
-    assert skim(json.dumps(page | {"result": [{"a": "x"}]}).encode()) is None
-    assert skim(json.dumps(refusal("1006")).encode()) is None
+    assert skim(LEADS, json.dumps(page).encode()) is not None
+    assert skim(LEADS, json.dumps(page | {"result": [{"a": "x"}]}).encode()) is None
+    assert skim(LEADS, json.dumps(refusal("1006")).encode()) is None
 
 
 def test_bytes_that_are_not_utf8_do_not_stop_a_page():

@@ -317,12 +317,20 @@ def test_a_feed_whose_page_cannot_be_read_keeps_its_place(
     assert filled.value("SELECT last_name FROM lead WHERE id = 5") == "Changed"
 
 
-def test_half_a_surrogate_pair_in_a_page_is_mended_and_the_page_is_written(filled: Inside) -> None:
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [(r'"x\ud83dy"', "x\ufffdy"), ("1e200000", None), ("9" * 5000, "9" * 5000)],
+    ids=["half a surrogate pair", "a number that PostgreSQL can't hold", "a number that Python can't read"],
+)
+def test_whatever_a_page_holds_it_is_written(filled: Inside, told: str, kept: str | None) -> None:
     filled.catch_up()
     filled.simulator.edit_lead(5, lastName="Whole")
+    filled.simulator.edit_lead(6, lastName="Beside")
     changes.pull(filled.feeds)
-    page = r'{"requestId": "a#b", "success": true, "result": [{"id": 5, "lastName": "x\ud83dy"}]}'
+    leads = f'{{"id": 5, "lastName": {told}}}, {{"id": 6, "lastName": "Read"}}'
+    page = f'{{"requestId": "a#b", "success": true, "result": [{leads}]}}'
     filled.simulator.fault("http", "GET /rest/v1/leads.json", status=200, body=page)
     dirty.pull(filled.feeds)
-    assert filled.value("SELECT last_name FROM lead WHERE id = 5") == "x\ufffdy"
+    assert filled.value("SELECT last_name FROM lead WHERE id = 5") == kept
+    assert filled.value("SELECT last_name FROM lead WHERE id = 6") == "Read"
     assert filled.value("SELECT count(*) FROM dirty_lead") == 0
