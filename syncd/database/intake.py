@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
@@ -13,15 +14,18 @@ from syncd.database.casting import name_of
 from syncd.database.documents import encoded, may_hold_nul, without_nul
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from syncd.core.fields import LeadField
     from syncd.core.policy import FieldPolicy
+    from syncd.database.engine import Transaction
+
+Done = TypeVar("Done")
 
 NAMED = 20
 
 
-def page_document(
+def _document(
     policy: FieldPolicy,
     fields: Sequence[LeadField],
     records: Sequence[dict[str, Any]],
@@ -44,6 +48,27 @@ def page_document(
         )
     # It is JSON already, and as bytes it need not be encoded anew.
     return Jsonb(without_nul(page) if with_nul else page, dumps=bytes)
+
+
+def with_page(
+    transaction: Transaction,
+    fields: Sequence[LeadField],
+    records: Sequence[dict[str, Any]],
+    answer: bytes | None,
+    work: Callable[[Jsonb], Done],
+) -> Done:
+    """Do something with a page as Marketo wrote it or, where PostgreSQL does not take that, with what was read of it."""
+    if answer is not None:
+        try:
+            with transaction.raw.transaction():
+                return work(_document(transaction.policy, fields, records, answer))
+        except psycopg.DataError as problem:
+            log.get("database").warning(
+                "a page has a number that PostgreSQL can't hold; it is left out",
+                leads=len(records),
+                problem=problem.sqlstate,
+            )
+    return work(_document(transaction.policy, fields, records))
 
 
 def page_source(fields: Sequence[LeadField]) -> sql.Composable:

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import orjson
-import psycopg
 from psycopg import sql
 
 from syncd import log, metrics
@@ -23,18 +22,16 @@ from syncd.database import memberships
 from syncd.database.casting import name_of, names_of, typed
 from syncd.database.documents import document
 from syncd.database.engine import SCHEMA_LOCK
-from syncd.database.intake import page_document, page_source
+from syncd.database.intake import page_source, with_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from psycopg.types.json import Jsonb
 
     from syncd.core.policy import FieldPolicy
     from syncd.database.engine import Transaction
-
-Done = TypeVar("Done")
 
 UNPARSED_NAMED = 20
 LONGEST_CHAIN = 50
@@ -101,7 +98,7 @@ def upsert_page(
     if not records:
         return Written(0, 0)
     statement = _upsert_page(tuple(fields), touch=touch)
-    return _with_page(
+    return with_page(
         transaction, fields, records, answer, lambda page: _upsert(transaction, statement, page=page)
     )
 
@@ -241,7 +238,7 @@ def compare_page(
     if not records:
         return []
     table = typed(fields, page_source(fields))
-    return _with_page(
+    return with_page(
         transaction, fields, records, answer, lambda page: _differing(transaction, fields, table, page)
     )
 
@@ -313,27 +310,6 @@ def _differing(
         else Difference(int(r[0]), "changed", tuple(r[2]) or ("_unparsed",))
         for r in rows
     ]
-
-
-def _with_page(
-    transaction: Transaction,
-    fields: Sequence[LeadField],
-    records: Sequence[dict[str, Any]],
-    answer: bytes | None,
-    work: Callable[[Jsonb], Done],
-) -> Done:
-    """Do something with a page as Marketo wrote it or, where PostgreSQL does not take that, with what was read of it."""
-    if answer is not None:
-        try:
-            with transaction.raw.transaction():
-                return work(page_document(transaction.policy, fields, records, answer))
-        except psycopg.DataError as problem:
-            log.get("database").warning(
-                "a page has a number that PostgreSQL can't hold; it is left out",
-                leads=len(records),
-                problem=problem.sqlstate,
-            )
-    return work(page_document(transaction.policy, fields, records))
 
 
 def _staged(table: str, pages: tuple[int, int] | None) -> sql.Composable:
