@@ -86,6 +86,7 @@ class Drawing(draw.Drawing):
             (self.row, 40),
             (self.overlapping, 5),
             (self.hasty, 2),
+            (self.merge_that_waits, 2),
             (self.backlog, 4),
             (self.work, 30),
             (self.fault, 9),
@@ -176,6 +177,24 @@ class Drawing(draw.Drawing):
             "expires_in": self._one((20.0, 60.0)),
         }
         return Step("hasty", {"row": row, "fault": {"kind": "reset", "phase": "after", "endpoint": SYNC}})
+
+    def merge_that_waits(self) -> Step:
+        """Draw a merge that waits for a row of its winner, and a row of its loser behind it."""
+        winner, loser = self.chance.sample(range(1, FEW + 3), 2)
+        payloads = (
+            ("update_only", {"id": winner}, {"not_before_in": 5.0}),
+            ("merge", {"id": winner, "leadIds": [loser]}, {}),
+            ("update_only", {"id": loser}, {}),
+        )
+        rows = []
+        for operation, payload, more in payloads:
+            self.mark += 1
+            marked = payload if operation == "merge" else payload | {"title": f"mark {self.mark}"}
+            rows.append(
+                {"operation": operation, "mark": self.mark, "payload": marked, "place": 0, "status": 1} | more
+            )
+        self._coming = [*(Step("row", row) for row in rows[1:]), Step("drain_steps", {"steps": 2})]
+        return Step("row", rows[0])
 
     def backlog(self) -> Step:
         """Draw many upserts of the same fields in one transaction: where files are used, they are enough for one."""
