@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,7 +98,8 @@ def list_(
             row["error_code"],
         )
         table.add_row(*("" if cell is None else str(cell) for cell in cells), row["error_message"] or "")
-    Console().print(table)
+    # What Marketo says may look like markup.
+    Console(markup=False).print(table)
 
 
 def show(
@@ -182,4 +184,7 @@ def _say(done: Sequence[int], wanted: Sequence[int] | None, what: str, rule: str
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
+    try:
+        return orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
+    except orjson.JSONEncodeError:  # a whole number of more than 64 bits
+        return json.dumps(value, indent=2, ensure_ascii=False, default=str)

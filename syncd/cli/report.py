@@ -35,7 +35,8 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(orjson.dumps(taken, option=orjson.OPT_INDENT_2).decode())
         return
-    console = Console()
+    # What Marketo says may look like markup.
+    console = Console(markup=False)
     for line in _lines(taken):
         console.print(line, highlight=False)
     table = Table("feed", "last run", "fresh", "did", "error", box=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -70,7 +70,8 @@ def moment(text: str | None, option: str) -> datetime | None:
     if text is None:
         return None
     if span := re.fullmatch(r"(\d{1,6})([mhd])", text.strip()):
-        return datetime.now(UTC) - timedelta(**{_SPANS[span[2]]: int(span[1])})
+        with suppress(OverflowError):
+            return datetime.now(UTC) - timedelta(**{_SPANS[span[2]]: int(span[1])})
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:

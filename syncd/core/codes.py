@@ -148,6 +148,7 @@ _NAME_BEFORE = re.compile(
 _NAME = re.compile(r"[A-Za-z0-9_ .:-]{1,100}")
 _ADDRESS = re.compile(r"\S+@\S+")
 LONGEST_MESSAGE = 500
+LONGEST_READ = 4_000
 
 
 def without_values(message: str) -> str:
@@ -156,7 +157,8 @@ def without_values(message: str) -> str:
     Several texts echo the refused value ("Invalid value for field 'x' and value 'y'"); names of
     fields, types and partitions stay, everything else in quotes and every address goes.
     """
-    text = _QUOTED_VALUE.sub(lambda found: f"{found[1]}'…'{found[2] or ''}", message)
+    # What is cut off in the end need not be looked at: a refused text may be echoed at length.
+    text = _QUOTED_VALUE.sub(lambda found: f"{found[1]}'…'{found[2] or ''}", message[:LONGEST_READ])
     text = _QUOTED.sub(_keep_names, text)
     return _ADDRESS.sub("…", text)[:LONGEST_MESSAGE]
 

@@ -17,6 +17,9 @@ PIECE = 4 * 1024 * 1024
 LONGEST_VALUE = 2**31 - 1
 _BARE_RETURN = re.compile(rb"\r(?!\n)")
 _VALUE = re.compile(rb'"[^"]*"|[^",\n]+')
+_LOOSE_QUOTE = re.compile(rb'"(?<=[^,\r\n"]")(?=[^,\r\n"])')
+"""A quote between two characters of a value: one that should have been doubled. It comes first for the sake of speed."""
+_TOKEN = re.compile(rb'"(?:[^"]|"")*"|[^,\n]+')
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class RecordCutter:
         self._pending = bytearray()
         self.header: list[str] | None = None
         self.mended: list[Mended] = []
+        self.loose_quotes = 0
+        """Quotes inside of values that Marketo had not doubled."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk; return the records that are whole by now, or nothing while they are few."""
@@ -55,6 +60,10 @@ class RecordCutter:
         return self._cut(end=True)
 
     def _cut(self, *, end: bool) -> bytes:
+        if _LOOSE_QUOTE.search(self._pending):
+            # Before the cut, which goes by the number of quotes.
+            doubled, count = _LOOSE_QUOTE.subn(b'""', self._pending)
+            self._pending, self.loose_quotes = bytearray(doubled), self.loose_quotes + count
         place = len(self._pending) if end else self._last_boundary()
         whole = bytes(self._pending[:place])
         del self._pending[:place]
@@ -87,7 +96,18 @@ class RecordCutter:
         if broken or b"\0" in records:
             self.mended += _found(records, self.header or [])
             records = records.replace(b"\0", b"").decode("utf-8", "replace").encode()
+        if self.loose_quotes:
+            records = _TOKEN.sub(_quoted, records)
         return _VALUE.sub(_with_quotes, records) if _BARE_RETURN.search(records) else records
+
+
+def _quoted(found: re.Match[bytes]) -> bytes:
+    """Return a value with quotes around it, where it has quotes inside and none around it."""
+    value = found[0]
+    if value.startswith(b'"') or b'"' not in value:
+        return value
+    body = value.removesuffix(b"\r")
+    return b'"' + body + b'"' + value[len(body) :]
 
 
 def _with_quotes(found: re.Match[bytes]) -> bytes:

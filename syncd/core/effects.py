@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,12 @@ class Effects:
     """Leads that were sent through a campaign."""
     fields_made: tuple[dict[str, Any], ...] = ()
     fields_changed: tuple[dict[str, Any], ...] = ()
+
+    def to_be_read(self) -> Effects:
+        """Return the same without values: the leads to which they belong are read again."""
+        changed = (lead for lead, _ in self.changes)
+        winners = (winner for _, winner in self.merged)
+        return replace(self, changes=(), touched=(*self.touched, *changed, *winners))
 
 
 NOTHING = Effects()

@@ -170,9 +170,10 @@ def _number(value: Any) -> Decimal | None:
     if value is None:
         return None
     try:
-        return Decimal(str(value).strip())
+        number = Decimal(str(value).strip())
     except InvalidOperation:
         return None
+    return number if number.is_finite() else None
 
 
 def _moment(value: Any) -> datetime | None:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from syncd import settings
 
 LOWEST_VERSION = 16
+LIMIT_EXCEEDED = "54"
+"""Class of the codes with which PostgreSQL says that something is beyond its limits, such as a row of over 8 KB."""
 KEEPALIVES: dict[str, Any] = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 """Seconds, seconds and times: a server that is gone is noticed within a minute."""
 IDLE_IN_TRANSACTION = "20s"
@@ -228,11 +230,13 @@ class Database:
             ) from None
         except (DBAPIError, psycopg.Error) as problem:
             cause = getattr(problem, "orig", None) or problem
+            what = f"{type(cause).__name__}, {getattr(cause, 'sqlstate', None)}"
             if isinstance(cause, psycopg.DataError):
-                what = f"{type(cause).__name__}, {cause.sqlstate}"
                 raise ValueRefused(
                     f"PostgreSQL does not take a value ({what}); this is a mistake in syncd"
                 ) from None
+            if str(getattr(cause, "sqlstate", None)).startswith(LIMIT_EXCEEDED):
+                raise ValueRefused(f"PostgreSQL has no room for so large a row or value ({what})") from None
             sentence = self.sentence(problem)
             if sentence is None:
                 raise

@@ -211,6 +211,12 @@ def window_again(database: Database, window: int) -> None:
         transaction.run("window_again", id=window)
 
 
+def window_ids_only(database: Database, window: int) -> bool:
+    """Let a window be exported again, of its leads no more than the ids; tell whether that is not how it was exported."""
+    with database.begin() as transaction:
+        return bool(transaction.run("window_ids_only", id=window))
+
+
 def now(database: Database) -> datetime:
     """Return the database's present moment."""
     with database.begin() as transaction:

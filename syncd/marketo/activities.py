@@ -5,11 +5,15 @@ Source: https://experienceleague.adobe.com/en/docs/marketo-developer/marketo/res
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
+from syncd import log
+from syncd.errors import Retryable
 from syncd.marketo import endpoints, shapes
+from syncd.marketo.decode import Envelope, unreadable
 from syncd.marketo.endpoints import ACTIVITY_TYPES, BATCH, Endpoint
-from syncd.marketo.models import ActivityPage, ActivityType
-from syncd.marketo.room import Room, misshapen, read
+from syncd.marketo.models import Activity, ActivityPage, ActivityType
+from syncd.marketo.room import Room, misshapen, read, read_one
 
 
 class ActivityCalls(Room):
@@ -58,7 +62,21 @@ class ActivityCalls(Room):
     def _page(self, endpoint: Endpoint, token: str, *params: tuple[str, str | int]) -> ActivityPage:
         """Read a page; an empty one has no ``result``, and may still say that there is more."""
         envelope = self._ask(endpoint, params=[("nextPageToken", token), *params])
-        items = read(endpoint, envelope, shapes.activity)
+        items = [
+            item for told in envelope.result if (item := _activity(endpoint, envelope, told)) is not None
+        ]
         if envelope.next_token is None and (items or envelope.more):
             raise misshapen(endpoint, envelope, "no token")
+        if envelope.more and not items and envelope.next_token == token:
+            raise unreadable(endpoint, "the pages go round in circles", request_id=envelope.request_id)
         return ActivityPage(items, envelope.next_token or token, bool(envelope.more), envelope.server_time)
+
+
+def _activity(endpoint: Endpoint, envelope: Envelope, told: Any) -> Activity | None:
+    """Read an entry of the log; one that tells not even of whom it speaks is named, and left out: the others go on."""
+    try:
+        return read_one(endpoint, envelope, told, shapes.activity)
+    except Retryable as problem:
+        guid = str(told.get("marketoGUID") or told.get("id")) if isinstance(told, dict) else None
+        log.get("marketo").warning("an entry of the log can't be read", entry=guid, error=str(problem))
+        return None

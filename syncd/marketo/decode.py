@@ -99,7 +99,7 @@ def skim(endpoint: Endpoint, body: bytes) -> Envelope | None:
         found = _SKIMMED.decode(body)
         if found.success and found.request_id and not found.errors:
             return Envelope(
-                request_id=found.request_id[:100],
+                request_id=found.request_id.replace("\0", "")[:100],
                 result=Leads.unread([one.id for one in found.result], body, lambda: _values(endpoint, body)),
                 next_token=found.next_page_token or None,
                 more=found.more_result,
@@ -216,7 +216,7 @@ def _first_error(document: dict[str, Any]) -> tuple[str, str]:
 
 def _request_id(document: dict[str, Any], headers: Mapping[str, str]) -> str | None:
     found = document.get("requestId") or headers.get("x-request-id")
-    return str(found)[:100] if found else None
+    return str(found).replace("\0", "")[:100] if found else None
 
 
 def _mend(value: Any) -> Any:

@@ -128,8 +128,8 @@ class RecordResult:
 
     @property
     def skipped(self) -> bool:
-        """Tell whether Marketo left the record alone."""
-        return self.status == "skipped"
+        """Tell whether Marketo left the record alone: it says so, or why."""
+        return self.status.strip().lower() == "skipped" or bool(self.reasons)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def read_one(endpoint: Endpoint, envelope: Envelope, item: Any, shape: Callable[
 def _shaped(endpoint: Endpoint, envelope: Envelope, work: Callable[[], Model]) -> Model:
     try:
         return work()
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise misshapen(endpoint, envelope, type(error).__name__) from None
 
 

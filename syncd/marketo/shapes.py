@@ -6,14 +6,21 @@ from typing import Any
 
 from syncd.marketo import models
 
+HIGHEST = 2**63 - 1
 Json = Mapping[str, Any]
 
 
 def moment(text: str) -> datetime:
-    """Read any of Marketo's spellings of a time ("…Z", "…+0000", "…Z+0000", with or without T) as UTC."""
+    """Read any of Marketo's spellings of a time ("…Z", "…+0000", "…Z+0000", with or without T) as UTC.
+
+    Raises ValueError where it is none.
+    """
     plain = text.strip().replace("Z+0000", "Z")
     read = datetime.fromisoformat(plain)
-    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    try:
+        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time that is outside the calendar in UTC") from None
 
 
 def timestamp(when: datetime) -> str:
@@ -108,18 +115,24 @@ def record_result(index: int, item: Json) -> models.RecordResult:
 
 
 def activity(item: Json) -> models.Activity:
-    """Read an entry of the activity log; entries without a GUID fall back to their id."""
+    """Read an entry of the activity log; entries without a GUID fall back to their id.
+
+    Only the lead, the type and the time are indispensable. Raises ValueError, TypeError or KeyError.
+    """
     guid = item.get("marketoGUID")
+    lead = _whole(item["leadId"])
+    if lead is None:
+        raise ValueError("an entry without a lead")
     return models.Activity(
-        guid=str(item["id"] if guid is None else guid),
-        lead_id=int(item["leadId"]),
+        guid=str(item.get("id") if guid is None else guid),
+        lead_id=lead,
         date=moment(item["activityDate"]),
         type_id=int(item["activityTypeId"]),
-        primary_value_id=_whole(item.get("primaryAttributeValueId")),
+        primary_value_id=_whole_if_any(item.get("primaryAttributeValueId")),
         primary_value=_text(item.get("primaryAttributeValue")),
-        attributes={str(each["name"]): each.get("value") for each in item.get("attributes") or []},
-        fields=tuple(_change(each) for each in item.get("fields") or []),
-        campaign_id=_whole(item.get("campaignId")),
+        attributes={str(each["name"]): each.get("value") for each in _named(item.get("attributes"))},
+        fields=tuple(_change(each) for each in _named(item.get("fields"))),
+        campaign_id=_whole_if_any(item.get("campaignId")),
         extra=_rest(
             item,
             *("id", "marketoGUID", "leadId", "activityDate", "activityTypeId", "attributes", "fields"),
@@ -278,12 +291,31 @@ def lead(item: Json) -> models.Lead:
     return item
 
 
+def _named(parts: Any) -> list[Json]:
+    """Return those parts of an entry that have a name."""
+    return [part for part in parts or [] if isinstance(part, dict) and part.get("name")]
+
+
 def _when(value: Any) -> datetime | None:
     return moment(value) if value else None
 
 
 def _whole(value: Any) -> int | None:
-    return None if value is None or value == "" else int(value)
+    """Read a whole number, of 64 bits as all of Marketo's are. Raises ValueError, TypeError or OverflowError."""
+    if value is None or value == "":
+        return None
+    number = int(value)
+    if not -HIGHEST <= number <= HIGHEST:
+        raise ValueError("a number of more than 64 bits")
+    return number
+
+
+def _whole_if_any(value: Any) -> int | None:
+    """Read a whole number; None where it is none."""
+    try:
+        return _whole(value)
+    except (OverflowError, TypeError, ValueError):
+        return None
 
 
 def _text(value: Any) -> str | None:

@@ -15,7 +15,7 @@ from syncd import log
 from syncd.core.budget import OWN_BUDGET
 from syncd.core.codes import EXPORT_QUOTA, next_reset
 from syncd.database import bulk, leads, refill, staging, state, walks
-from syncd.errors import QuotaExhausted, Refused, Retryable, WorkFailed
+from syncd.errors import QuotaExhausted, Refused, Retryable, ValueRefused, WorkFailed
 from syncd.mirror import changes, extract, newleads
 from syncd.mirror.runs import recorded
 
@@ -129,6 +129,17 @@ class _Backfill:
             )
         except QuotaExhausted as problem:
             self._out_of_quota(window, problem)
+        except ValueRefused as problem:
+            if not state.window_ids_only(self.feeds.database, window.id):
+                self._fail(window, problem)
+                return False
+            log.get("mirror").warning(
+                "PostgreSQL does not take a window's file; its leads are exported by id and read 300 a call",
+                window=window.id,
+                starts_at=window.starts_at,
+                ends_at=window.ends_at,
+                error=str(problem),
+            )
         except (Refused, WorkFailed) as problem:
             self._fail(window, problem)
         except Retryable as problem:
@@ -203,10 +214,15 @@ class _Backfill:
         except extract.FileLateError:
             return False
         pages = staging.pages(database, table)
-        if window.only_fields is not None:
+        if window.only_fields:
             with database.begin() as transaction:
                 self.counts["marked"] += refill.only_living(transaction, table)
-        written = bulk.upsert(database, fields, table, exported_at=window.exported_at)
+        if window.only_fields == []:
+            with database.begin() as transaction:
+                self.counts["marked"] += leads.mark_staged_dirty(transaction, table, "backfill")
+            written = leads.Written(0, 0)
+        else:
+            written = bulk.upsert(database, fields, table, exported_at=window.exported_at)
         if staging.pages(database, table) != pages:
             raise WorkFailed("the server lost the staging table while it was read; it is loaded again")
         with database.begin() as transaction:

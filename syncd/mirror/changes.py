@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby
@@ -46,6 +47,7 @@ TOLD = (
 TOKEN_REFUSED = re.compile(r"1001|1003|7\d\d")
 """With these codes Marketo says that it does not take a paging token."""
 LEAST_OVERLAP = timedelta(minutes=5)
+HIGHEST_ID = 2**63 - 1
 
 
 def pull(feeds: Feeds) -> Counter[str]:
@@ -261,15 +263,20 @@ def _merged(item: Activity) -> tuple[int, list[int]]:
 
     The winner at the time is the primary attribute's id; ``lead_id`` may be a later survivor.
     """
-    return item.primary_value_id or item.lead_id, _losers(item.attributes.get("Merge IDs"))
+    winner = item.primary_value_id or item.lead_id
+    return winner, [loser for loser in _losers(item.attributes.get("Merge IDs")) if loser != winner]
 
 
 def _losers(value: Any) -> list[int]:
+    """Read the ids, in whichever form they are told; what is none is left out."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except json.JSONDecodeError:
             value = re.findall(r"\d+", value)
-    if isinstance(value, int):
-        value = [value]
-    return [int(lead) for lead in value or []]
+    found = []
+    for told in value if isinstance(value, list) else [value]:
+        with suppress(TypeError, ValueError, OverflowError):
+            if 0 < int(told) <= HIGHEST_ID:
+                found.append(int(told))
+    return found

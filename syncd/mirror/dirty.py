@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from syncd import log
 from syncd.database import campaigns, leads, state
+from syncd.errors import ValueRefused
+from syncd.marketo.models import Leads
 from syncd.mirror import schema
 from syncd.mirror.runs import recorded
 
@@ -68,8 +71,31 @@ def _first(feeds: Feeds) -> _Batch:
 
 def _fetch(feeds: Feeds, lane: Lane, batch: _Batch, counts: Counter[str]) -> _Batch | None:
     """Read and write a batch; return the next one; None where the fields changed, or none is known to come."""
+    records = feeds.client.on(lane).leads("id", batch.ids, [f.name for f in batch.fields])
+    return _write_what_fits(feeds, batch, records, counts)
+
+
+def _write_what_fits(feeds: Feeds, batch: _Batch, records: Leads, counts: Counter[str]) -> _Batch | None:
+    """Write a batch; where PostgreSQL refuses it, in halves, until the lead stands alone that it has no room for."""
+    try:
+        return _write(feeds, batch, records, counts)
+    except ValueRefused as problem:
+        middle = len(batch.ids) // 2
+        for part in (slice(middle), slice(middle, None)) if middle else ():
+            ids = set(batch.ids[part])
+            some = Leads([record for record in records if record["id"] in ids])
+            _write_what_fits(feeds, _Batch(batch.fields, batch.ids[part], batch.marks[part]), some, counts)
+        if not middle:
+            log.get("mirror").error(
+                "a lead can't be written; its row stays as it is", lead=batch.ids[0], error=str(problem)
+            )
+            with feeds.database.begin() as transaction:
+                counts["refused"] += len(state.clear_dirty(transaction, batch.ids, batch.marks))
+    return None
+
+
+def _write(feeds: Feeds, batch: _Batch, records: Leads, counts: Counter[str]) -> _Batch | None:
     fields = batch.fields
-    records = feeds.client.on(lane).leads("id", batch.ids, [f.name for f in fields])
     with feeds.database.begin() as transaction:
         if not leads.hold(transaction, fields):
             return None

@@ -6,6 +6,7 @@ https://experienceleague.adobe.com/en/docs/marketo-developer/marketo/rest/bulk-e
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,6 +17,7 @@ from syncd.core.backoff import full_jitter
 from syncd.core.csv import RecordCutter, ValueReplacer
 from syncd.database import intake, staging
 from syncd.errors import AuthenticationFailed, Refused, Retryable, WorkFailed
+from syncd.marketo.shapes import moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,9 +102,9 @@ def oldest_lead(feeds: Feeds, client: Client) -> datetime:
         found += [item.date for item in page.items]
         token, more = page.next_token, page.more
     for record in client.leads("id", list(range(1, 301)), ["createdAt"]):
-        if record.get("createdAt"):
-            found.append(datetime.fromisoformat(record["createdAt"]))
-    return min(found) - timedelta(days=1)
+        with suppress(AttributeError, KeyError, ValueError):  # there is none, or it can't be read
+            found.append(moment(record["createdAt"]))
+    return max(EARLIEST, min(found)) - timedelta(days=1)
 
 
 def create(client: Client, names: Sequence[str], span: tuple[datetime, datetime]) -> Export:
@@ -195,6 +197,7 @@ def load(
         copier.put(cutter.finish())
         copier.wait()
     _tell_mended(cutter, export)
+    _tell_loose_quotes(cutter, export)
     return _proven(export, fields, cutter, copier.rows, received, digest.hexdigest())
 
 
@@ -230,6 +233,12 @@ def _cutter(policy: FieldPolicy, fields: Sequence[LeadField]) -> RecordCutter:
     """Return a cutter that lets no value through of which only a hash may be kept."""
     hashed = {f.name: partial(policy.hashed, f.data_type) for f in fields if f.hashed}
     return RecordCutter(replacer=ValueReplacer([f.name for f in fields], hashed) if hashed else None)
+
+
+def _tell_loose_quotes(cutter: RecordCutter, export: Export) -> None:
+    if cutter.loose_quotes:
+        message = "values hold quotes that were not doubled; they are kept"
+        log.get("mirror").warning(message, export=export.id, quotes=cutter.loose_quotes)
 
 
 def _tell_mended(cutter: RecordCutter, export: Export) -> None:

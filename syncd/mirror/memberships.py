@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from syncd import log
 from syncd.database import memberships, state
-from syncd.errors import Refused
+from syncd.errors import Refused, SyncdError, ValueRefused, WorkFailed
 from syncd.marketo.shapes import moment
 from syncd.mirror import assets, changes
 from syncd.mirror.runs import recorded
@@ -145,12 +145,22 @@ def sweep(feeds: Feeds, kind: Kind, container: int, *, lane: Lane = "memberships
 
 def _sweep_due(feeds: Feeds, kind: Kind, counts: Counter[str], *, full: bool) -> None:
     due = memberships.due(feeds.database, kind, _age(feeds, full=full))
+    failed: list[tuple[int, SyncdError]] = []
     for done, container in enumerate(due):
         if feeds.clock.stopping():
             return
-        counts["members_changed"] += sweep(feeds, kind, container)
-        counts["swept"] += 1
+        try:
+            counts["members_changed"] += sweep(feeds, kind, container)
+            counts["swept"] += 1
+        except (Refused, ValueRefused) as problem:
+            # One that can't be read is no reason to leave the others unread.
+            failed.append((container, problem))
         feeds.progress(f"members of {kind}s", done + 1, len(due))
+    if failed:
+        container, first = failed[0]
+        raise WorkFailed(
+            f"the members of {len(failed)} of {len(due)} {kind}s could not be read; {kind} {container}: {first}"
+        )
 
 
 def _age(feeds: Feeds, *, full: bool) -> float:

@@ -9,7 +9,7 @@ from syncd.core import evolution
 from syncd.core.fields import FieldFacts
 from syncd.database import columns, refill, state, tables
 from syncd.database.engine import SCHEMA_LOCK
-from syncd.errors import AuthenticationFailed, Refused
+from syncd.errors import AuthenticationFailed, Refused, Retryable
 from syncd.mirror import extract
 from syncd.mirror.runs import recorded
 
@@ -177,5 +177,10 @@ def _read(client: Client) -> tuple[list[FieldFacts], list[str]]:
             crm_managed=bool(other and other.crm_managed),
             api_created=bool(detail and detail.is_api_created),
             html_encoded_in_email=detail is None or bool(detail.is_html_encoding_in_email),
+        )
+    if "id" not in facts:
+        # Every lead has one: so this is no description, and nothing follows from what is not in it.
+        raise Retryable(
+            "the answer names no field id, which every lead has", code="answer", endpoint="describe"
         )
     return list(facts.values()), [name for name, detail in details.items() if detail.is_hidden]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncd import log, metrics
 from syncd.core.outbox import Claim, Settlement, Verdict
 from syncd.database import effects, locks, outbox, state
-from syncd.errors import DatabaseProblem, SyncdError
+from syncd.errors import DatabaseProblem, SyncdError, ValueRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,6 +168,13 @@ class Drain:
                 log.get("outbox").warning("an answer could not be written down yet", error=str(problem))
                 if self._stop.wait(RETRY_SECONDS):
                     return []
+                continue
+            except ValueRefused as problem:
+                bare = settlement.effects.to_be_read()
+                if bare == settlement.effects:
+                    raise
+                log.get("outbox").warning("the mirror can't hold what was written", error=str(problem))
+                settlement = replace(settlement, effects=bare)
                 continue
             self._count(claim, settlement.verdicts, set(ours))
             return ours

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from syncd.core.operations import LEAD_NOT_FOUND, SEVERAL_LEADS
 from syncd.core.outbox import ClaimedRow, Shape, Verdict, after_skip, deleted_unseen, key_of
+from syncd.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,9 +37,12 @@ class Names:
         self._leads_by_email = leads_by_email
         self._buried_by_email = buried_by_email
 
-    def by_id(self, shape: Shape, rows: Rows) -> tuple[list[Verdict], Rows]:
+    def by_id(
+        self, shape: Shape, rows: Rows, refused: Callable[[ClaimedRow, Refused], Verdict]
+    ) -> tuple[list[Verdict], Rows]:
         """Return the verdicts of rows whose lead can't be told, and the others with their lead's id.
 
+        refused: decides about a row whose value Marketo refuses to look for.
         Raises MarketoError where Marketo had to be asked and did not answer; then nothing was executed.
         """
         if shape.lookup_field == "id":
@@ -48,11 +52,17 @@ class Names:
         unknown = sorted({key for key in keys.values() if key not in known})
         buried = self._buried(shape, [keys[row.id] for row in rows if row.unknown])
         doubtful = {keys[row.id] for row in rows if row.unknown and keys[row.id] in buried}
-        known |= self._ask(shape.lookup_field, [key for key in unknown if key not in doubtful])
+        # A value with a comma can't be asked for, and a blank one names nobody.
+        asked = [key for key in unknown if key and key not in doubtful and "," not in key]
+        refusals: dict[str, Refused] = {}
+        for place in range(0, len(asked), ASKED_AT_ONCE):
+            self._ask(shape.lookup_field, asked[place : place + ASKED_AT_ONCE], known, refusals)
         named, verdicts = [], []
         for row in rows:
             leads = known.get(keys[row.id], [])
-            if len(leads) == 1:
+            if keys[row.id] in refusals:
+                verdicts.append(refused(row, refusals[keys[row.id]]))
+            elif len(leads) == 1:
                 named.append(replace(row, lead_id=leads[0]))
             else:
                 verdicts.append(self._unnamed(shape, row, leads, buried.get(keys[row.id], [])))
@@ -63,15 +73,20 @@ class Names:
             return {}
         return self._buried_by_email(sorted(set(keys)))
 
-    def _ask(self, field: str, keys: Sequence[str]) -> dict[str, list[int]]:
-        """Ask Marketo which leads have these values, 300 a call. A value with a comma can't be asked for."""
-        askable = [key for key in keys if "," not in key]
-        found: dict[str, list[int]] = {}
-        for place in range(0, len(askable), ASKED_AT_ONCE):
-            some = askable[place : place + ASKED_AT_ONCE]
-            for record in self._client.leads(field, some, ["id", field]):
+    def _ask(
+        self, field: str, keys: Sequence[str], found: dict[str, list[int]], refusals: dict[str, Refused]
+    ) -> None:
+        """Ask Marketo which leads have these values; in halves, until one that is refused stands alone."""
+        try:
+            for record in self._client.leads(field, keys, ["id", field]):
                 found.setdefault(_text(record.get(field)), []).append(int(record["id"]))
-        return found
+        except Refused as problem:
+            if len(keys) == 1:
+                refusals[keys[0]] = problem
+                return
+            middle = len(keys) // 2
+            self._ask(field, keys[:middle], found, refusals)
+            self._ask(field, keys[middle:], found, refusals)
 
     def _unnamed(
         self, shape: Shape, row: ClaimedRow, leads: Sequence[int], buried: Sequence[tuple[datetime, int]]

@@ -48,10 +48,10 @@ def _creations(client: Client, shape: Shape, rows: Rows) -> list[Finding]:
     names = sorted({name for row in rows for name in row.payload} | {shape.lookup_field, "createdAt"})
     # Of several leads with one key the newest: a creation makes the highest id.
     found = sorted(client.leads(shape.lookup_field, keys, names), key=lambda record: int(record["id"]))
-    leads = {str(record.get(shape.lookup_field, "")).lower(): record for record in found}
+    leads = {str(record.get(shape.lookup_field, "")).strip().lower(): record for record in found}
     findings = []
     for row in rows:
-        record = leads.get(key_of(shape, row.payload).lower())
+        record = leads.get(key_of(shape, row.payload).strip().lower())
         if record is None:
             findings.append(Finding(row))
             continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from syncd import log
@@ -42,7 +43,7 @@ from syncd.outbox import proof
 from syncd.outbox.naming import Names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from syncd import settings
@@ -256,7 +257,7 @@ class Sender:
         """Give each row the id of its lead, which its call needs."""
         started = self._clock.monotonic()
         try:
-            verdicts, named = self._names.by_id(shape, rows)
+            verdicts, named = self._names.by_id(shape, rows, partial(self._refused, shape))
         except MarketoError as problem:
             return [self._unread(shape, rows, problem, endpoints.LEADS.name, started)], ()
         gone = tuple(v.lead_id for v in verdicts if v.outcome == "succeeded" and v.lead_id)
@@ -271,13 +272,19 @@ class Sender:
         try:
             findings = proof.look(self._client, shape, asked)
         except MarketoError as problem:
+            if isinstance(problem, Refused) and len(asked) > 1:
+                # One of them can't be looked for: it shall not keep the others in doubt.
+                middle = len(asked) // 2
+                halves = [self._look(shape, half) for half in (asked[:middle], asked[middle:])]
+                left = [row for _, still_open in halves for row in still_open]
+                return [s for settled, _ in halves for s in settled], _in_order(left, others)
             return [self._unread(shape, asked, problem, endpoint, started)], others
         verdicts = tuple(f.verdict for f in findings if f.verdict is not None)
         effects = together([f.effects for f in findings])
         settled = [Settlement(verdicts, endpoint, None, self._milliseconds(started), effects)]
         open_ = tuple(f.row for f in findings if f.verdict is None)
         found = settled if verdicts or effects != NOTHING else []
-        return found, tuple(sorted((*open_, *others), key=lambda row: row.id))
+        return found, _in_order(open_, others)
 
     def _unread(
         self, shape: Shape, rows: Rows, problem: MarketoError, endpoint: str, started: float
@@ -285,12 +292,18 @@ class Sender:
         """Decide about rows for which a read was needed that failed; whatever was in doubt still is."""
         took = self._clock.monotonic() - started
         verdicts = tuple(
-            after_skip(shape, row, code=problem.code, reason=problem.message)
-            if isinstance(problem, Refused) and not row.unknown
+            self._refused(shape, row, problem)
+            if isinstance(problem, Refused)
             else replace(self.after_error(shape, row, problem, took), unknown=row.unknown)
             for row in rows
         )
         return self._settlement(verdicts, endpoint, problem.request_id, started)
+
+    def _refused(self, shape: Shape, row: ClaimedRow, problem: Refused) -> Verdict:
+        """Decide about a row for which a read was needed that Marketo refuses: what was in doubt stays so, and not for ever."""
+        if row.unknown:
+            return self.after_unknown(shape, row, code=problem.code, reason=problem.message)
+        return after_skip(shape, row, code=problem.code, reason=problem.message)
 
     def _settlement(
         self, verdicts: tuple[Verdict, ...], endpoint: str, request_id: str | None, started: float
@@ -331,3 +344,7 @@ def _not_sent(row: ClaimedRow, problem: QuotaExhausted, due_in: float) -> Verdic
         due_in=due_in,
         unknown=row.unknown,
     )
+
+
+def _in_order(*groups: Iterable[ClaimedRow]) -> Rows:
+    return tuple(sorted(chain.from_iterable(groups), key=lambda row: row.id))

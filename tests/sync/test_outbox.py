@@ -302,3 +302,16 @@ def test_a_permission_that_is_missing_keeps_rows_waiting_until_it_is_given(quiet
     quiet.simulator.set_options(denied=[])
     quiet.carry()
     assert quiet.row(number)["status"] == "succeeded"
+
+
+def test_a_row_that_shared_its_record_with_one_that_expired_in_doubt_does_not_undo_it(filled: Inside) -> None:
+    fault(filled.simulator, "reset", "after")
+    rows = [("update_only", {"id": 5, "lastName": name}) for name in ("First", "Second")]
+    first, second = filled.insert_all(rows)
+    filled.step()
+    assert filled.attempts(first) == filled.attempts(second) == ["unknown transport"]
+    filled.sql("UPDATE outbox_queue SET expires_at = now() WHERE outbox_id = %s", second)
+    filled.carry()
+    assert [filled.row(number)["status"] for number in (first, second)] == ["uncertain", "uncertain"]
+    assert filled.simulator.lead(5)["lastName"] == "Second"
+    assert filled.calls(SYNC) == 1

@@ -7,7 +7,7 @@ LOCK TABLE dirty_lead, lead, list_membership, program_membership, campaign_membe
 WITH RECURSIVE whom AS (
     SELECT CAST(:lead_id AS bigint) AS id WHERE CAST(:lead_id AS bigint) IS NOT NULL
     UNION
-    SELECT l.id FROM lead l WHERE lower(btrim(l.email)) = CAST(:email AS text)
+    SELECT l.id FROM lead l WHERE lower(stripped(l.email)) = CAST(:email AS text)
     UNION
     SELECT l.id FROM lead l JOIN whom w ON l._merged_into_id = w.id
 )
@@ -15,13 +15,13 @@ SELECT id FROM whom ORDER BY id;
 
 -- name: erase_addresses
 -- Every address under which these leads are known here.
-SELECT DISTINCT lower(btrim(email)) AS email
+SELECT DISTINCT lower(stripped(email)) AS email
 FROM (
     SELECT email FROM lead WHERE id = ANY(:ids)
     UNION ALL
     SELECT coalesce(payload ->> 'email', payload #>> '{leadFormFields,email}') FROM outbox WHERE lead_id = ANY(:ids)
 ) AS known
-WHERE btrim(email) <> '';
+WHERE stripped(email) <> '';
 
 -- name: erase_outbox_rows
 -- The outbox rows that touch these leads or hold one of the addresses anywhere, and whether they are still open.
@@ -31,7 +31,7 @@ WHERE o.lead_id = ANY(:ids) OR o.payload ->> 'id' = ANY(CAST(:ids AS text[]))
    OR EXISTS (SELECT FROM outbox_key k WHERE k.outbox_id = o.id AND k.key = ANY(:keys))
    OR EXISTS (SELECT FROM jsonb_path_query(o.payload, '$.leadIds[*]') AS loser WHERE loser #>> '{}' = ANY(CAST(:ids AS text[])))
    OR EXISTS (SELECT FROM jsonb_path_query(jsonb_build_array(o.payload, o.options, o.if_matches, o.result), 'strict $.**') AS part
-        WHERE jsonb_typeof(part) = 'string' AND lower(btrim(part #>> '{}')) = ANY(:emails))
+        WHERE jsonb_typeof(part) = 'string' AND lower(stripped(part #>> '{}')) = ANY(:emails))
 ORDER BY o.id;
 
 -- name: erase_outbox

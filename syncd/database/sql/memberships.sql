@@ -237,7 +237,7 @@ DELETE FROM program_membership WHERE program_id = :program AND lead_id = ANY(:id
 -- Write memberships that were read one by one. The type of a status is not told there: its channel has it, or others of the status.
 INSERT INTO program_membership AS m (program_id, lead_id, status, status_type, acquired_by, reached_success, is_exhausted, stream,
     nurture_cadence, membership_date, updated_at, reached_success_at, custom)
-SELECT CAST(:program AS bigint), t.lead_id, t.status, coalesce(c.type, k.status_type, t.status), t.acquired_by, t.reached_success,
+SELECT DISTINCT ON (t.lead_id) CAST(:program AS bigint), t.lead_id, t.status, coalesce(c.type, k.status_type, t.status), t.acquired_by, t.reached_success,
     t.is_exhausted, t.stream, t.nurture_cadence, t.membership_date, t.updated_at, t.reached_success_at, t.custom
 FROM jsonb_to_recordset(CAST(:members AS jsonb)) AS t (lead_id bigint, status text, acquired_by boolean, reached_success boolean,
     is_exhausted boolean, stream text, nurture_cadence text, membership_date timestamptz, updated_at timestamptz,

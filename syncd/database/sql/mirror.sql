@@ -109,6 +109,11 @@ UPDATE backfill_window SET state = 'queued', exported_at = :exported_at WHERE id
 -- The job of the window came to nothing.
 UPDATE backfill_window SET state = 'planned', export_id = NULL, exported_at = NULL, job_fields = NULL WHERE id = :id;
 
+-- name: window_ids_only
+-- The window's file can't be loaded: no more than the ids of its leads are exported.
+UPDATE backfill_window SET state = 'planned', export_id = NULL, exported_at = NULL, job_fields = NULL, only_fields = '{}'
+WHERE id = :id AND only_fields IS DISTINCT FROM '{}';
+
 -- name: window_split
 -- A window is halved: its older half stays, its newer half is another window.
 WITH w AS (
@@ -150,7 +155,7 @@ WITH listed AS (
     UPDATE lead_partition SET _removed_at = now(), _synced_at = now()
     WHERE _removed_at IS NULL AND id NOT IN (SELECT id FROM listed)
 )
-INSERT INTO lead_partition AS p (id, name, description) SELECT id, name, description FROM listed
+INSERT INTO lead_partition AS p (id, name, description) SELECT DISTINCT ON (id) id, name, description FROM listed ORDER BY id
 ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, description = EXCLUDED.description, _synced_at = now(), _removed_at = NULL
 WHERE (p.name, p.description, p._removed_at) IS DISTINCT FROM (EXCLUDED.name, EXCLUDED.description, NULL::timestamptz);
 
@@ -163,7 +168,7 @@ WITH listed AS (
     UPDATE static_list SET _removed_at = now(), _synced_at = now() WHERE _removed_at IS NULL AND id NOT IN (SELECT id FROM listed)
 )
 INSERT INTO static_list AS s (id, name, description, program_name, workspace_name, created_at, updated_at)
-SELECT id, name, description, program_name, workspace_name, created_at, updated_at FROM listed
+SELECT DISTINCT ON (id) id, name, description, program_name, workspace_name, created_at, updated_at FROM listed ORDER BY id
 ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, description = EXCLUDED.description, program_name = EXCLUDED.program_name,
     workspace_name = EXCLUDED.workspace_name, created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at,
     _synced_at = now(), _removed_at = NULL
@@ -180,7 +185,7 @@ WITH listed AS (
     UPDATE program SET _removed_at = now(), _synced_at = now() WHERE _removed_at IS NULL AND id NOT IN (SELECT id FROM listed)
 )
 INSERT INTO program AS p (id, name, description, type, channel, status, workspace, url, created_at, updated_at)
-SELECT id, name, description, type, channel, status, workspace, url, created_at, updated_at FROM listed
+SELECT DISTINCT ON (id) id, name, description, type, channel, status, workspace, url, created_at, updated_at FROM listed ORDER BY id
 ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, description = EXCLUDED.description, type = EXCLUDED.type,
     channel = EXCLUDED.channel, status = EXCLUDED.status, workspace = EXCLUDED.workspace, url = EXCLUDED.url,
     created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at, _synced_at = now(), _removed_at = NULL
@@ -198,7 +203,7 @@ WITH listed AS (
     WHERE _removed_at IS NULL AND id NOT IN (SELECT id FROM listed)
 )
 INSERT INTO smart_campaign AS c (id, name, description, type, status, is_active, is_requestable, workspace, created_at, updated_at)
-SELECT id, name, description, type, status, is_active, is_requestable, workspace, created_at, updated_at FROM listed
+SELECT DISTINCT ON (id) id, name, description, type, status, is_active, is_requestable, workspace, created_at, updated_at FROM listed ORDER BY id
 ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, description = EXCLUDED.description, type = EXCLUDED.type,
     status = EXCLUDED.status, is_active = EXCLUDED.is_active, is_requestable = EXCLUDED.is_requestable,
     workspace = EXCLUDED.workspace, created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at,

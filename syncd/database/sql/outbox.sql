@@ -13,9 +13,9 @@ WITH fresh AS MATERIALIZED (
     FROM (
         SELECT outbox_id, 'lead:', payload ->> 'id' FROM fresh
         UNION ALL
-        SELECT outbox_id, 'email:', lower(btrim(coalesce(payload ->> 'email', payload #>> '{leadFormFields,email}'))) FROM fresh
+        SELECT outbox_id, 'email:', lower(stripped(coalesce(payload ->> 'email', payload #>> '{leadFormFields,email}'))) FROM fresh
         UNION ALL
-        SELECT outbox_id, 'field:', lookup || ':' || lower(btrim(payload ->> lookup)) FROM fresh WHERE lookup NOT IN ('id', 'email')
+        SELECT outbox_id, 'field:', lookup || ':' || lower(stripped(payload ->> lookup)) FROM fresh WHERE lookup NOT IN ('id', 'email')
         UNION ALL
         SELECT outbox_id, 'schema:', lower(payload ->> 'name') FROM fresh WHERE operation IN ('create_field', 'update_field')
         UNION ALL
@@ -35,7 +35,7 @@ SET state = CASE WHEN CAST(:more_keys AS boolean) OR h.outbox_id IS NOT NULL THE
         WHEN coalesce(f.not_before, f.created_at) <= clock_timestamp() THEN 'ready' ELSE 'waiting' END,
     shape = CASE WHEN length(f.shape) > 500 THEN md5(f.shape) ELSE f.shape END,
     run = CASE WHEN f.operation IN ('create_or_update', 'update_only') AND f.options ->> 'on_failure' IS DISTINCT FROM 'halt' AND NOT f.locked
-        THEN hashtextextended(f.lookup || ':' || lower(btrim(f.payload ->> f.lookup)), 0) END,
+        THEN hashtextextended(f.lookup || ':' || lower(stripped(f.payload ->> f.lookup)), 0) END,
     bytes = octet_length(f.payload::text) + 2,
     due_at = coalesce(f.not_before, f.created_at),
     expires_at = f.expires_at
@@ -92,12 +92,26 @@ FROM outbox_queue q JOIN outbox o ON o.id = q.outbox_id
 WHERE q.state = 'closing' AND q.due_at <= statement_timestamp();
 
 -- name: queue_expire
--- End rows whose time is over; one that may have taken effect already is not called expired.
+-- End rows whose time is over; one that may have taken effect already is not called expired. Earlier rows that shared its record of
+-- unknown outcome end with it: alone they would undo what it may have written.
+WITH over AS MATERIALIZED (
+    SELECT outbox_id, unknown FROM outbox_queue WHERE expires_at <= statement_timestamp() AND state NOT IN ('sending', 'closing')
+), q AS (
+    SELECT outbox_id, unknown FROM over
+    UNION
+    SELECT e.outbox_id, true
+    FROM over v
+    JOIN outbox_key mine ON mine.outbox_id = v.outbox_id
+    JOIN outbox_key theirs ON theirs.key = mine.key AND theirs.outbox_id < v.outbox_id
+    JOIN outbox_queue e ON e.outbox_id = theirs.outbox_id AND e.unknown AND e.state NOT IN ('sending', 'closing', 'halted')
+    WHERE v.unknown AND EXISTS (
+        SELECT FROM outbox_attempt a JOIN outbox_attempt b ON b.claim = a.claim
+        WHERE a.outbox_id = v.outbox_id AND a.outcome = 'unknown' AND b.outbox_id = e.outbox_id)
+)
 UPDATE outbox o
 SET status = CASE WHEN q.unknown THEN 'uncertain' ELSE 'expired' END, finished_at = now(), next_attempt_at = NULL,
     error_message = coalesce(o.error_message, 'it was not sent before expires_at')
-FROM outbox_queue q
-WHERE q.expires_at <= statement_timestamp() AND q.state NOT IN ('sending', 'closing') AND o.id = q.outbox_id
+FROM q WHERE o.id = q.outbox_id
 RETURNING o.id;
 
 -- name: queue_candidates
@@ -125,7 +139,7 @@ FROM outbox_key k CROSS JOIN LATERAL (
     SELECT id FROM lead WHERE lower(email) = substr(k.key, 7) AND _deleted_at IS NULL OFFSET 0) AS l
 WHERE k.outbox_id = ANY(:ids) AND k.key LIKE 'email:%'
 UNION
-SELECT 'email:' || lower(btrim(l.email)), k.outbox_id
+SELECT 'email:' || lower(stripped(l.email)), k.outbox_id
 FROM outbox_key k CROSS JOIN LATERAL (
     SELECT email FROM lead WHERE id = CASE WHEN k.key LIKE 'lead:%' THEN substr(k.key, 6)::bigint END AND email <> '' OFFSET 0) AS l
 WHERE k.outbox_id = ANY(:ids) AND k.key LIKE 'lead:%'
