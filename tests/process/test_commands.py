@@ -131,6 +131,22 @@ def test_pull_shows_a_bar_on_a_terminal(house: House) -> None:
     assert "\x1b[" in text
 
 
+def test_what_marketo_says_is_shown_as_it_is_even_if_it_looks_like_markup(house: House) -> None:
+    assert house.run("pull", "schema").returncode == 0
+    refusal = {"code": "610", "message": "Requested resource [/rest/v1/leads.json] not [red] found"}
+    answer = json.dumps({"requestId": "a#b", "success": False, "errors": [refusal]})
+    house.simulator.fault("http", "POST /rest/v1/leads.json", status=200, body=answer, count=1)
+    (number,) = house.insert([("create_or_update", {"email": "a@b.com", "leadScore": 10**30})])
+    assert house.run("drain", "--until-empty").returncode == 0
+    listed = house.run("outbox", "list")
+    assert listed.returncode == 0
+    assert "[red]" in listed.stdout
+    story = json.loads(house.run("outbox", "show", str(number), "--json").stdout)
+    assert story["row"]["payload"]["leadScore"] == 10**30
+    assert house.run("outbox", "list", "--since", "999999d").returncode == 2
+    assert house.run("status").returncode == 0
+
+
 def test_a_person_looks_after_rows_of_the_outbox(house: House) -> None:
     assert house.run("pull", "schema").returncode == 0
     house.simulator.fault("reset", "POST /rest/v1/leads.json", phase="after")
