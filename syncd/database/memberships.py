@@ -136,10 +136,10 @@ def mark_members(transaction: Transaction, members: Iterable[tuple[int, int]]) -
     return transaction.run("members_dirty", members=document(rows)) if rows else 0
 
 
-def next_members(database: Database, most: int) -> tuple[int | None, list[int], list[int]]:
-    """Return a program with dirty memberships, some of their leads, and the mark of each."""
+def next_members(database: Database, most: int, *, above: int = 0) -> tuple[int | None, list[int], list[int]]:
+    """Return the first program above an id with dirty memberships, some of their leads, and the mark of each."""
     with database.begin() as transaction:
-        rows = transaction.rows("members_next", most=most)
+        rows = transaction.rows("members_next", most=most, above=above)
         program = int(rows[0].program_id) if rows else None
         return program, [int(r.lead_id) for r in rows], [int(r.mark) for r in rows]
 
@@ -164,10 +164,12 @@ def put_members(
     transaction.run("members_gone", program=program, ids=sorted(ours - {m["lead_id"] for m in there}))
 
 
-def next_list_members(database: Database, most: int) -> tuple[int | None, list[int], list[int]]:
-    """Return a list, leads of which it is open whether they are on it, and the mark of each."""
+def next_list_members(
+    database: Database, most: int, *, above: int = 0
+) -> tuple[int | None, list[int], list[int]]:
+    """Return the first list above an id with leads of which it is open whether they are on it; these, and the mark of each."""
     with database.begin() as transaction:
-        rows = transaction.rows("list_members_next", most=most)
+        rows = transaction.rows("list_members_next", most=most, above=above)
         found = int(rows[0].list_id) if rows else None
         return found, [int(r.lead_id) for r in rows], [int(r.mark) for r in rows]
 

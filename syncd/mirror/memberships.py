@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 LISTS, PROGRAMS, MEMBERS = "lists", "programs", "members"
 CALL = 300
+Failed = tuple["Kind", int, SyncdError]
+"""A list or program whose members could not be read, and why."""
 NO_SUCH_OBJECT, NO_SUCH_FIELD, TOO_MANY = "1013", "1006", "1003"
 MEMBER_FIELDS = (
     "leadId", "statusName", "reachedSuccess", "acquiredBy", "membershipDate", "isExhausted", "nurtureCadence", "trackName",
@@ -70,15 +72,17 @@ def pull_programs(feeds: Feeds, *, full: bool = False) -> Counter[str]:
 def pull_members(feeds: Feeds) -> Counter[str]:
     """Read the memberships that the log leaves open: 300 leads of one program or list a call."""
     with recorded(feeds, MEMBERS, alone=False) as counts:
-        _read_programs(feeds, counts)
-        _ask_lists(feeds, counts)
+        _tell_failed([*_read_programs(feeds, counts), *_ask_lists(feeds, counts)])
     return counts
 
 
-def _read_programs(feeds: Feeds, counts: Counter[str]) -> None:
+def _read_programs(feeds: Feeds, counts: Counter[str]) -> list[Failed]:
+    """Read members of programs. One that can't be read is no reason to leave the others unread: return those."""
     client = feeds.client.on("memberships")
+    failed: list[Failed] = []
     while not feeds.clock.stopping():
-        program, ids, marks = memberships.next_members(feeds.database, CALL)
+        above = failed[-1][1] if failed else 0
+        program, ids, marks = memberships.next_members(feeds.database, CALL, above=above)
         if program is None:
             break
         fields = _fields(feeds)
@@ -91,24 +95,33 @@ def _read_programs(feeds: Feeds, counts: Counter[str]) -> None:
                 counts["fields_asked"] += 1
                 continue
             if problem.code != NO_SUCH_OBJECT:
-                raise
+                failed.append(("program", program, problem))
+                continue
             found = []
-        with feeds.database.begin() as transaction:
-            memberships.put_members(transaction, program, (ids, marks), _members(found, fields))
+        try:
+            with feeds.database.begin() as transaction:
+                memberships.put_members(transaction, program, (ids, marks), _members(found, fields))
+        except ValueRefused as problem:
+            failed.append(("program", program, problem))
+            continue
         counts["read"] += len(ids)
+    return failed
 
 
-def _ask_lists(feeds: Feeds, counts: Counter[str]) -> None:
+def _ask_lists(feeds: Feeds, counts: Counter[str]) -> list[Failed]:
     client = feeds.client.on("memberships")
+    failed: list[Failed] = []
     while not feeds.clock.stopping():
-        number, ids, marks = memberships.next_list_members(feeds.database, CALL)
+        above = failed[-1][1] if failed else 0
+        number, ids, marks = memberships.next_list_members(feeds.database, CALL, above=above)
         if number is None:
             break
         try:
             on_list = client.are_on_list(number, ids)
         except Refused as problem:
             if problem.code != NO_SUCH_OBJECT:
-                raise
+                failed.append(("list", number, problem))
+                continue
             on_list = dict.fromkeys(ids, False)
         with feeds.database.begin() as transaction:
             # Leads that Marketo no longer has: the fetcher finds out what became of them.
@@ -117,6 +130,7 @@ def _ask_lists(feeds: Feeds, counts: Counter[str]) -> None:
                 transaction, number, (ids, marks), [lead for lead, there in on_list.items() if there]
             )
         counts["asked"] += len(ids)
+    return failed
 
 
 def differences(feeds: Feeds, kind: Kind, container: int, *, lane: Lane) -> list[Difference]:
@@ -145,7 +159,7 @@ def sweep(feeds: Feeds, kind: Kind, container: int, *, lane: Lane = "memberships
 
 def _sweep_due(feeds: Feeds, kind: Kind, counts: Counter[str], *, full: bool) -> None:
     due = memberships.due(feeds.database, kind, _age(feeds, full=full))
-    failed: list[tuple[int, SyncdError]] = []
+    failed: list[Failed] = []
     for done, container in enumerate(due):
         if feeds.clock.stopping():
             return
@@ -153,13 +167,17 @@ def _sweep_due(feeds: Feeds, kind: Kind, counts: Counter[str], *, full: bool) ->
             counts["members_changed"] += sweep(feeds, kind, container)
             counts["swept"] += 1
         except (Refused, ValueRefused) as problem:
-            # One that can't be read is no reason to leave the others unread.
-            failed.append((container, problem))
+            failed.append((kind, container, problem))
         feeds.progress(f"members of {kind}s", done + 1, len(due))
+    _tell_failed(failed)
+
+
+def _tell_failed(failed: Sequence[Failed]) -> None:
+    """Raise WorkFailed where members could not be read; the others were."""
     if failed:
-        container, first = failed[0]
+        kind, container, problem = failed[0]
         raise WorkFailed(
-            f"the members of {len(failed)} of {len(due)} {kind}s could not be read; {kind} {container}: {first}"
+            f"the members of {len(failed)} lists or programs could not be read; {kind} {container}: {problem}"
         )
 
 

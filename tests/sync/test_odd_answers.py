@@ -133,11 +133,24 @@ def test_a_list_that_marketo_does_not_let_us_read_leaves_the_others_to_be_read(f
     refusal = {"requestId": "a#b", "success": False, "errors": [{"code": "1003", "message": "not this one"}]}
     endpoint = "GET /rest/v1/lists/{listId}/leads.json"
     filled.simulator.fault("http", endpoint, status=200, body=json.dumps(refusal), count=1)
-    with pytest.raises(WorkFailed, match="members of 1 of 2 lists could not be read; list 1001"):
+    with pytest.raises(WorkFailed, match="members of 1 lists or programs could not be read; list 1001"):
         memberships.pull_lists(filled.feeds)
     assert filled.value("SELECT array_agg(container_id) FROM sweep WHERE kind = 'list'") == [1002]
     memberships.pull_lists(filled.feeds)
     assert filled.value("SELECT count(*) FROM sweep WHERE kind = 'list'") == 2
+
+
+def test_a_program_whose_members_marketo_does_not_tell_leaves_the_others_to_be_read(filled: Inside) -> None:
+    memberships.pull_programs(filled.feeds)
+    filled.sql("INSERT INTO dirty_member (program_id, lead_id) VALUES (1001, 5), (1001, 6), (1002, 6)")
+    refusal = {"requestId": "a#b", "success": False, "errors": [{"code": "610", "message": "not this one"}]}
+    endpoint = "GET /rest/v1/programs/{programId}/members.json"
+    filled.simulator.fault("http", endpoint, status=200, body=json.dumps(refusal), count=1)
+    with pytest.raises(WorkFailed, match="program 1001"):
+        memberships.pull_members(filled.feeds)
+    assert filled.value("SELECT array_agg(DISTINCT program_id) FROM dirty_member") == [1001]
+    memberships.pull_members(filled.feeds)
+    assert filled.value("SELECT count(*) FROM dirty_member") == 0
 
 
 @pytest.mark.parametrize("created", ["2014-11-13 12:43:04", "unknown", "0001-01-01T00:00:00Z", 1415882584])

@@ -186,9 +186,9 @@ SELECT list_id, lead_id FROM judged WHERE doubtful ORDER BY list_id, lead_id
 ON CONFLICT (list_id, lead_id) DO UPDATE SET mark = nextval('dirty_mark');
 
 -- name: list_members_next
--- Leads of one list of which it is open whether they are on it, as many as a call takes.
+-- Leads of which it is open whether they are on the first list with a higher id, as many as a call takes.
 SELECT list_id, lead_id, mark FROM dirty_list_member
-WHERE list_id = (SELECT list_id FROM dirty_list_member ORDER BY list_id LIMIT 1)
+WHERE list_id = (SELECT list_id FROM dirty_list_member WHERE list_id > :above ORDER BY list_id LIMIT 1)
 ORDER BY lead_id LIMIT :most;
 
 -- name: list_members_answered
@@ -213,9 +213,9 @@ ORDER BY program_id, lead_id
 ON CONFLICT (program_id, lead_id) DO UPDATE SET mark = nextval('dirty_mark');
 
 -- name: members_next
--- Dirty memberships of one program, as many as a call takes.
+-- Dirty memberships of the first program with a higher id, as many as a call takes.
 SELECT program_id, lead_id, mark FROM dirty_member
-WHERE program_id = (SELECT program_id FROM dirty_member ORDER BY program_id LIMIT 1)
+WHERE program_id = (SELECT program_id FROM dirty_member WHERE program_id > :above ORDER BY program_id LIMIT 1)
 ORDER BY lead_id LIMIT :most;
 
 -- name: members_count
