@@ -231,6 +231,10 @@ class Database:
         except (DBAPIError, psycopg.Error) as problem:
             cause = getattr(problem, "orig", None) or problem
             what = f"{type(cause).__name__}, {getattr(cause, 'sqlstate', None)}"
+            if isinstance(cause, psycopg.errors.BadCopyFileFormat):
+                raise ValueRefused(
+                    f"a bulk file has a record that can't be told from the next one ({what})"
+                ) from None
             if isinstance(cause, psycopg.DataError):
                 raise ValueRefused(
                     f"PostgreSQL does not take a value ({what}); this is a mistake in syncd"
