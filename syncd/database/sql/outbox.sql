@@ -1,3 +1,6 @@
+-- The queue is full at one moment and empty at the next, and PostgreSQL may hold it for empty while it is full. OFFSET 0, and arrays of
+-- ids, let each row be looked up by its index then too, where a join would go through all rows again and again.
+
 -- name: queue_sort
 -- Look at rows that were inserted since: note their own keys (an index entry has its limit), their shape and when they are due, and let
 -- those go that no earlier unfinished row holds back, unless they are to get further keys first (more_keys).
@@ -6,7 +9,7 @@ WITH fresh AS MATERIALIZED (
         o.if_matches IS NOT NULL OR o.if_unchanged_since IS NOT NULL AS locked,
         l.lookup, jsonb_build_array(o.operation, l.lookup, o.partition_name, o.options - 'on_failure')::text AS shape
     FROM (SELECT outbox_id FROM outbox_queue WHERE state = 'new' ORDER BY outbox_id LIMIT :most) AS q
-    JOIN outbox o ON o.id = q.outbox_id
+    CROSS JOIN LATERAL (SELECT * FROM outbox WHERE id = q.outbox_id OFFSET 0) AS o
     CROSS JOIN LATERAL (SELECT outbox_lookup(o.lookup_field, o.payload) AS lookup) AS l
 ), named AS MATERIALIZED (
     SELECT DISTINCT k.kind || CASE WHEN length(k.name) > 500 THEN md5(k.name) ELSE k.name END AS key, k.outbox_id
@@ -49,8 +52,8 @@ UPDATE outbox_queue q
 SET state = CASE WHEN q.due_at <= clock_timestamp() THEN 'ready' ELSE 'waiting' END
 WHERE q.outbox_id = ANY(:ids) AND q.state = 'blocked'
   AND NOT EXISTS (
-    SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.outbox_id < mine.outbox_id
-    WHERE mine.outbox_id = q.outbox_id);
+    SELECT FROM (SELECT key, outbox_id FROM outbox_key WHERE outbox_id = q.outbox_id OFFSET 0) AS mine
+    WHERE EXISTS (SELECT FROM outbox_key other WHERE other.key = mine.key AND other.outbox_id < mine.outbox_id));
 
 -- name: queue_promote
 -- After keys became free: let the first row of each of them go, where it is the first of all its keys.
@@ -63,8 +66,8 @@ WHERE q.outbox_id = ANY(ARRAY(
         SELECT k.outbox_id FROM outbox_key k WHERE k.key = freed.key ORDER BY k.outbox_id LIMIT 1) AS h))
   AND q.state = 'blocked'
   AND NOT EXISTS (
-    SELECT FROM outbox_key mine JOIN outbox_key other ON other.key = mine.key AND other.outbox_id < mine.outbox_id
-    WHERE mine.outbox_id = q.outbox_id);
+    SELECT FROM (SELECT key, outbox_id FROM outbox_key WHERE outbox_id = q.outbox_id OFFSET 0) AS mine
+    WHERE EXISTS (SELECT FROM outbox_key other WHERE other.key = mine.key AND other.outbox_id < mine.outbox_id));
 
 -- name: queue_look
 -- What a claim must see to first: rows that are due, over or new, and whether new ones should be looked at: where the shape that is next
@@ -155,13 +158,12 @@ WITH number AS MATERIALIZED (
     SET state = 'sending', claim = (SELECT claim FROM number), replica = :replica, claimed_at = clock_timestamp()
     WHERE q.outbox_id = ANY(:ids) AND q.state = 'ready'
       AND NOT EXISTS (
-        SELECT FROM outbox_key mine
-        WHERE mine.outbox_id = q.outbox_id
-          AND (EXISTS (SELECT FROM outbox_key other WHERE other.key = mine.key AND other.outbox_id < mine.outbox_id)
-            OR EXISTS (SELECT FROM outbox_key other WHERE other.key = mine.key AND other.busy AND other.outbox_id <> mine.outbox_id)))
+        SELECT FROM (SELECT key, outbox_id FROM outbox_key WHERE outbox_id = q.outbox_id OFFSET 0) AS mine
+        WHERE EXISTS (SELECT FROM outbox_key other WHERE other.key = mine.key AND other.outbox_id < mine.outbox_id)
+           OR EXISTS (SELECT FROM outbox_key other WHERE other.key = mine.key AND other.busy AND other.outbox_id <> mine.outbox_id))
     RETURNING q.outbox_id, q.claim
 ), closed AS (
-    UPDATE outbox_key k SET busy = true FROM won w WHERE k.outbox_id = w.outbox_id RETURNING k.outbox_id, k.key
+    UPDATE outbox_key k SET busy = true WHERE k.outbox_id = ANY(ARRAY(SELECT outbox_id FROM won)) RETURNING k.outbox_id, k.key
 ), followed AS (
     SELECT DISTINCT c.outbox_id FROM closed c
     CROSS JOIN LATERAL (
