@@ -7,6 +7,8 @@ from typing import Any
 from syncd.marketo import models
 
 HIGHEST = 2**63 - 1
+"""The highest number of Marketo's and of PostgreSQL's."""
+
 Json = Mapping[str, Any]
 
 

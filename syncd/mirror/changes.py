@@ -20,6 +20,7 @@ from syncd import log
 from syncd.database import campaigns, leads, locks, memberships, state
 from syncd.database.state import Cursor
 from syncd.errors import Refused, WorkFailed
+from syncd.marketo.shapes import HIGHEST
 from syncd.mirror import absence, schema
 from syncd.mirror.runs import recorded
 
@@ -47,7 +48,6 @@ TOLD = (
 TOKEN_REFUSED = re.compile(r"1001|1003|7\d\d")
 """With these codes Marketo says that it does not take a paging token."""
 LEAST_OVERLAP = timedelta(minutes=5)
-HIGHEST_ID = 2**63 - 1
 
 
 def pull(feeds: Feeds) -> Counter[str]:
@@ -277,6 +277,6 @@ def _losers(value: Any) -> list[int]:
     found = []
     for told in value if isinstance(value, list) else [value]:
         with suppress(TypeError, ValueError, OverflowError):
-            if 0 < int(told) <= HIGHEST_ID:
+            if 0 < int(told) <= HIGHEST:
                 found.append(int(told))
     return found
