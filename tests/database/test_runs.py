@@ -95,6 +95,38 @@ def test_a_run_in_doubt_is_due_in_one_moment_so_that_no_row_of_it_goes_without_t
     assert together(desk) == {rows[0]: rows}
 
 
+def test_a_run_in_doubt_goes_together_again_though_another_row_turned_out_to_stand_between(desk):
+    first = desk.email("a@b.com")
+    between = desk.lead_id(3)
+    last = desk.email("a@b.com")
+    claim = outbox.claim(desk.database, replica=1, most=1, coalesce=True)
+    assert [row.id for row in claim.rows] == [first, last]
+    desk.settle(
+        claim, "unknown", "retrying", due_in=HOUR, error_code="transport", error_message="?", unknown=True
+    )
+    desk.mirror((3, "a@b.com"))
+    assert together(desk) == {}
+    after = desk.email("a@b.com")
+    desk.due(first, last)
+    assert [together(desk) for _ in range(3)] == [{first: [first, last]}, {between: [between]}, {after: [after]}]
+
+
+def test_a_late_row_before_a_run_in_doubt_does_not_part_it(desk, monkeypatch):
+    with desk.database.begin() as late:
+        (before,) = late.raw.execute(
+            "INSERT INTO outbox (operation, payload) VALUES ('create_or_update', '{\"email\": \"a@b.com\"}') RETURNING id"
+        ).fetchone()
+        rows = [desk.email("a@b.com") for _ in range(3)]
+        claim = outbox.claim(desk.database, replica=1, most=300, coalesce=True)
+        assert [row.id for row in claim.rows] == rows
+        desk.settle(
+            claim, "unknown", "retrying", due_in=HOUR, error_code="transport", error_message="?", unknown=True
+        )
+    desk.due(*rows)
+    monkeypatch.setattr(outbox, "CALL_BYTES", 50)
+    assert together(desk) == {before: [before, *rows]}
+
+
 def test_a_run_leaves_room_for_the_calls_bytes(desk, monkeypatch):
     monkeypatch.setattr(outbox, "CALL_BYTES", 100)
     rows = [desk.email("a@b.com") for _ in range(6)]

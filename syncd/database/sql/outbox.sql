@@ -173,13 +173,14 @@ SELECT min(claim) AS claim, count(*) AS rows, (SELECT array_agg(outbox_id) FROM 
 
 -- name: queue_followers
 -- Rows that can share a record with rows that were just claimed: right behind them on each of their keys, of their run, due, and without a key of their own.
--- Those that shared one of unknown outcome go together again, due or not and however many: an earlier row alone would undo a later one for a while.
+-- Those that shared one of unknown outcome go together again, due or not, however many, and whatever turned out to stand between them since (it waits
+-- for the first of them): an earlier row alone would undo a later one for a while.
 WITH heads AS (
     SELECT q.outbox_id AS head, q.run, q.shape, q.unknown, k.key
     FROM outbox_queue q JOIN outbox_key k ON k.outbox_id = q.outbox_id
     WHERE q.outbox_id = ANY(:ids) AND q.run IS NOT NULL
 ), behind AS (
-    SELECT h.head, h.unknown AS doubted, b.outbox_id, b.bytes, b.fits AND (b.place <= :each OR b.unknown) AS fits, b.names
+    SELECT h.head, h.unknown AS doubted, b.outbox_id, b.unknown, b.bytes, b.fits AND (b.place <= :each OR b.unknown) AS fits, b.names
     FROM heads h CROSS JOIN LATERAL (
         SELECT k.outbox_id, q.bytes, q.unknown, row_number() OVER (ORDER BY k.outbox_id) AS place,
             coalesce(q.state = 'blocked' AND q.run = h.run AND q.shape = h.shape AND (q.due_at <= clock_timestamp() OR q.unknown), false) AS fits,
@@ -188,16 +189,29 @@ WITH heads AS (
         WHERE k.key = h.key AND k.outbox_id > h.head
         ORDER BY k.outbox_id LIMIT CASE WHEN h.unknown THEN CAST(:most AS integer) ELSE CAST(:each AS integer) END + 1) AS b
 ), together AS (
-    SELECT head, doubted, outbox_id, min(bytes) AS bytes, bool_and(fits) AND count(*) = min(names) AS fits
-    FROM behind GROUP BY head, doubted, outbox_id
+    SELECT head, doubted, outbox_id, unknown, min(bytes) AS bytes, bool_and(fits) AND count(*) = min(names) AS fits
+    FROM behind GROUP BY head, doubted, outbox_id, unknown
 ), cut AS (
     SELECT *, min(outbox_id) FILTER (WHERE NOT fits) OVER (PARTITION BY head) AS first_other FROM together
 ), unbroken AS (
-    SELECT head, outbox_id, sum(bytes) OVER front AS total, row_number() OVER front AS place
+    SELECT head, outbox_id, unknown, sum(bytes) OVER front AS total, row_number() OVER front AS place
     FROM cut WHERE first_other IS NULL OR outbox_id < first_other
     WINDOW front AS (ORDER BY doubted DESC, outbox_id)
+), chosen AS (
+    SELECT head, outbox_id, unknown FROM unbroken WHERE total <= :bytes AND place <= :most
+), doubts AS (
+    SELECT r.head, a.claim
+    FROM (SELECT head, outbox_id FROM chosen WHERE unknown UNION SELECT head, head FROM heads WHERE unknown) AS r
+    CROSS JOIN LATERAL (SELECT claim FROM outbox_attempt WHERE outbox_id = r.outbox_id AND outcome = 'unknown' OFFSET 0) AS a
 )
-SELECT head, outbox_id FROM unbroken WHERE total <= :bytes AND place <= :most ORDER BY outbox_id;
+SELECT head, outbox_id FROM chosen
+UNION
+SELECT t.head, t.outbox_id
+FROM together t
+CROSS JOIN LATERAL (SELECT claim FROM outbox_attempt WHERE outbox_id = t.outbox_id AND outcome = 'unknown' OFFSET 0) AS a
+JOIN doubts d ON d.head = t.head AND d.claim = a.claim
+WHERE t.unknown AND t.fits
+ORDER BY outbox_id;
 
 -- name: queue_join
 -- Claim rows that share a record with one that was just claimed, and close their keys.
