@@ -108,7 +108,11 @@ def test_a_run_in_doubt_goes_together_again_though_another_row_turned_out_to_sta
     assert together(desk) == {}
     after = desk.email("a@b.com")
     desk.due(first, last)
-    assert [together(desk) for _ in range(3)] == [{first: [first, last]}, {between: [between]}, {after: [after]}]
+    assert [together(desk) for _ in range(3)] == [
+        {first: [first, last]},
+        {between: [between]},
+        {after: [after]},
+    ]
 
 
 def test_a_late_row_before_a_run_in_doubt_does_not_part_it(desk, monkeypatch):
