@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -188,9 +189,9 @@ class Drain:
             return outbox.settle(transaction, claim.number, settlement)
 
     def _count(self, claim: Claim, verdicts: tuple[Verdict, ...], ours: set[int]) -> None:
-        for verdict in verdicts:
-            if verdict.outbox_id in ours:
-                metrics.OUTBOX_ROWS.labels(operation=claim.shape.operation, status=verdict.status).inc()
+        counted = Counter(verdict.status for verdict in verdicts if verdict.outbox_id in ours)
+        for status, rows in counted.items():
+            metrics.OUTBOX_ROWS.labels(operation=claim.shape.operation, status=status).inc(rows)
 
     def _working(self) -> None:
         while not self._stop.is_set():

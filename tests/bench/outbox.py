@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 ROWS = 20_000
 BATCH = 300
 JOBS = 600
+TURNS = 3
+"""Ours and the ready-made alternative take turns; the median of each counts."""
 CALL_MS = 100
 """How long a call takes at least; Marketo's own take longer."""
 SAMPLES = 120
@@ -47,14 +49,17 @@ def speed(url: str) -> Iterator[Figure]:
         schema.pull(app.feeds())
         token = _token(simulator.base_url)
         bare = _bare_calls(simulator.base_url, token)
-        simulator.reset_calls()
-        distinct = _drained(app, url, "'row' || n || '@example.com'")
-        calls = simulator.calls()["POST /rest/v1/leads.json"]
+        drained, by_jobs = [], []
+        for turn in range(TURNS):
+            simulator.reset_calls()
+            drained.append(_drained(app, url, f"'row{turn}-' || n || '@example.com'"))
+            calls = simulator.calls()["POST /rest/v1/leads.json"]
+            by_jobs.append(asyncio.run(_procrastinate(url, simulator.base_url, token, turn)))
+        distinct, ready_made = median(drained), median(by_jobs)
         one = _drained(app, url, "'one@example.com'")
-        ready_made = asyncio.run(_procrastinate(url, simulator.base_url, token))
         simulator.set_options(latency_ms=CALL_MS)
         far = _drained(app, url, "'far' || n || '@example.com'")
-        ready_made_far = asyncio.run(_procrastinate(url, simulator.base_url, token))
+        ready_made_far = asyncio.run(_procrastinate(url, simulator.base_url, token, TURNS))
         yield Figure("drain: sync calls over the least possible", calls / math.ceil(ROWS / BATCH), 1.1)
         yield Figure("drain: seconds over the bare calls", (ROWS / distinct) / bare, 12)
         yield Figure("drain: rows a second, distinct leads", distinct, 3000, at_least=True)
@@ -203,22 +208,25 @@ def _drain(app: App, url: str) -> float:
     session = app.session(on_notify=lambda: None, lead=False)
     session.start()
     drainer = app.drain(lambda: session.replica)
-    began = time.perf_counter()
-    drainer.start()
-    while value_of(url, "SELECT EXISTS (SELECT FROM syncd.outbox_queue)"):
-        time.sleep(0.02)
-    took = time.perf_counter() - began
+    with psycopg.connect(url, autocommit=True) as looking:  # a connection a look would be a load of its own
+        began = time.perf_counter()
+        drainer.start()
+        while looking.execute("SELECT FROM syncd.outbox_queue LIMIT 1").fetchone() is not None:
+            time.sleep(0.02)
+        took = time.perf_counter() - began
     drainer.stop(timeout=10)
     session.stop()
     return took
 
 
-async def _procrastinate(url: str, base_url: str, token: str) -> float:
+async def _procrastinate(url: str, base_url: str, token: str, turn: int) -> float:
     """Jobs a second: an upsert each, with a lock for its lead, by one worker with ten at once."""
     jobs = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url))
     async with jobs.open_async(), httpx.AsyncClient(base_url=base_url, timeout=60) as client:
         if value_of(url, "SELECT to_regclass('procrastinate_jobs') IS NULL"):
             await jobs.schema_manager.apply_schema_async()
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("TRUNCATE procrastinate_jobs CASCADE")
 
         @jobs.task(name="upsert")
         async def upsert(record: dict[str, Any]) -> None:
@@ -227,7 +235,7 @@ async def _procrastinate(url: str, base_url: str, token: str) -> float:
             assert answer.json()["success"], answer.text
 
         for n in range(JOBS):
-            record = {"email": f"job{n}@example.com", "firstName": f"N{n % 97}", "leadScore": n % 50}
+            record = {"email": f"job{turn}-{n}@example.com", "firstName": f"N{n % 97}", "leadScore": n % 50}
             await upsert.configure(lock=record["email"]).defer_async(record=record)
         began = time.perf_counter()
         await jobs.run_worker_async(concurrency=10, wait=False, install_signal_handlers=False)
