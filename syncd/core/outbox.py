@@ -96,6 +96,11 @@ def key_of(shape: Shape, payload: dict[str, Any]) -> str:
     return "" if value is None else str(value)
 
 
+def not_sent(row: ClaimedRow) -> Verdict:
+    """Put a row back in line whose call was not made; what was in doubt still is."""
+    return Verdict(row.id, "not_sent", "pending", unknown=row.unknown)
+
+
 def after_unknown_outcome(
     shape: Shape, row: ClaimedRow, *, code: str, reason: str, wait: float, attempts_at_most: int
 ) -> Verdict:

@@ -18,7 +18,7 @@ from syncd.database.documents import document
 from syncd.database.engine import QUEUE_LOCK, REPLICA_CLASS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
     from syncd.database.engine import Database, Transaction
@@ -188,8 +188,22 @@ def settle(transaction: Transaction, number: int, settlement: Settlement) -> lis
 
 def orphans(database: Database) -> list[Claim]:
     """Return the claims of replicas whose session has ended: what became of their calls is unknown."""
+    return _left(database, mine=None, carried=[], seconds=0.0)
+
+
+def strays(database: Database, replica: int, *, carried: Collection[int], older: float) -> list[Claim]:
+    """Return claims of this living replica that none of its workers carries, and that are older than so many seconds.
+
+    A connection that is lost in the middle of a COMMIT does not tell whether there was one: such a claim may
+    stand without anybody who knows of it.
+    """
+    return _left(database, mine=replica, carried=list(carried), seconds=older)
+
+
+def _left(database: Database, *, mine: int | None, carried: list[int], seconds: float) -> list[Claim]:
+    kind = _unsigned(database.names.lock_class(REPLICA_CLASS))
     with database.begin() as transaction:
-        rows = transaction.rows("queue_orphans", kind=_unsigned(database.names.lock_class(REPLICA_CLASS)))
+        rows = transaction.rows("queue_orphans", kind=kind, mine=mine, carried=carried, seconds=seconds)
         return [
             _claim(number, list(group)) for number, group in groupby(rows, key=lambda row: int(row.claim))
         ]

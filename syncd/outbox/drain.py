@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncd import log, metrics
-from syncd.core.outbox import Claim, Settlement, Verdict
+from syncd.core.outbox import Claim, Settlement, Verdict, not_sent
 from syncd.database import effects, locks, outbox, state
 from syncd.errors import DatabaseProblem, SyncdError, ValueRefused
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LONGEST_NAP = 5.0
 """Seconds after which an idle worker looks by itself, should a NOTIFY be lost."""
 RESCUE_EVERY = 2.0
+STRAY_SECONDS = 10.0
+"""Age of a claim that no worker carries, from which it is taken for one that nobody knows of."""
 RETRY_SECONDS = 0.5
 AFTER_SURPRISE_SECONDS = 2.0
 
@@ -81,6 +83,9 @@ class Drain:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._flying: dict[int, Claim] = {}
+        self._stray_seconds = STRAY_SECONDS
+        self._dropped: set[int] = set()
+        """Claims whose end could not be written down by their worker."""
         self._guard = threading.Lock()
 
     def start(self) -> None:
@@ -132,7 +137,33 @@ class Drain:
             count += len(self._settle(claim, self._unknown(claim, "orphaned", reason)))
         if count:
             log.get("outbox").warning("rows of a replica that ended were taken over", rows=count)
+        found = self._gather_strays()
+        if count or found:
             self.wake()
+        return count + found
+
+    def _gather_strays(self) -> int:
+        """See to rows that this replica claimed, and that none of its workers is at; return how many.
+
+        One that is only late finds them gone when it asks, right before its call, whether they are its own.
+        """
+        replica = self._replica()
+        if replica is None:
+            return 0
+        with self._guard:
+            carried = list(self._flying)
+        count = 0
+        for claim in outbox.strays(self._database, replica, carried=carried, older=self._stray_seconds):
+            if claim.number in self._dropped:
+                settlement = self._unknown(
+                    claim, "internal", "the worker that sent it could not write down Marketo's answer"
+                )
+            else:
+                settlement = Settlement(tuple(not_sent(row) for row in claim.rows))
+            count += len(self._settle(claim, settlement))
+            self._dropped.discard(claim.number)
+        if count:
+            log.get("outbox").warning("rows that a worker had lost sight of go on", rows=count)
         return count
 
     def _unknown(self, claim: Claim, code: str, reason: str) -> Settlement:
@@ -151,7 +182,9 @@ class Drain:
         except Exception as problem:  # noqa: BLE001 - told, and the rows are settled
             # A mistake in our own code must not leave rows in `sending`: whether they took effect is open.
             log.get("outbox").exception("a claim could not be carried", rows=len(claim.rows))
+            self._dropped.add(claim.number)
             self._settle(claim, self._unknown(claim, "internal", f"{type(problem).__name__} in syncd"))
+            self._dropped.discard(claim.number)
         finally:
             with self._guard:
                 self._flying.pop(claim.number, None)

@@ -16,7 +16,7 @@ from syncd import log, metrics
 from syncd.core import imports as core
 from syncd.core.budget import NOT_MADE, OWN_BUDGET
 from syncd.core.codes import without_values
-from syncd.core.outbox import Settlement, Verdict, after_unknown_outcome
+from syncd.core.outbox import Settlement, Verdict, after_unknown_outcome, not_sent
 from syncd.database import imports, outbox
 from syncd.errors import (
     AuthenticationFailed,
@@ -118,7 +118,7 @@ class Imports:
                 count += self._unknown(orphan.claim, orphan.shape, rows, error, since=orphan.age)
                 self._finish(orphan.claim, "unknown", error=error, rest=REST)
             else:
-                verdicts = [_not_sent(row) for row in rows]
+                verdicts = [not_sent(row) for row in rows]
                 count += self._settle(orphan.claim, orphan.shape, verdicts, by_calls=False)
                 self._finish(orphan.claim, "dropped")
         return count
@@ -378,7 +378,3 @@ class Imports:
     ) -> None:
         if imports.finish(self._database, claim, ended, error=error, rest=rest):
             metrics.OUTBOX_IMPORTS.labels(state=ended).inc()
-
-
-def _not_sent(row: ClaimedRow) -> Verdict:
-    return Verdict(row.id, "not_sent", "pending", unknown=row.unknown)

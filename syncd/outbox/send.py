@@ -27,6 +27,7 @@ from syncd.core.outbox import (
     after_refusal_to_work,
     after_skip,
     after_unknown_outcome,
+    not_sent,
 )
 from syncd.core.runs import Run, runs
 from syncd.errors import (
@@ -86,14 +87,14 @@ class Sender:
         A batch that is refused as a whole is halved until the culprit stands alone; rows that share a
         record are parted when it is refused, and go on in their order.
         """
-        rows = claim.rows
-        operation = CATALOGUE[claim.shape.operation]
-        if operation.by_id:
-            unnamed, rows = self._named(claim.shape, rows)
-            yield from unnamed
-        checked, rows = self._locks.check(claim.shape, rows, partial(self.after_error, claim.shape))
-        yield from checked
-        if operation.repeat == "look" and any(row.unknown for row in rows):
+        try:
+            settled, rows = self._prepared(claim)
+        except DatabaseProblem as problem:
+            log.get("outbox").warning("rows can't be made ready for their call", error=str(problem))
+            yield Settlement(tuple(not_sent(row) for row in claim.rows))
+            return
+        yield from settled
+        if CATALOGUE[claim.shape.operation].repeat == "look" and any(row.unknown for row in rows):
             settled, rows = self._look(claim.shape, rows)
             yield from settled
         lines = [[run] for run in runs(rows)]
@@ -111,8 +112,22 @@ class Sender:
                 if rest:
                     (left if held else kept).append(rest)
             if left:
-                yield Settlement(tuple(_later(row) for line in left for run in line for row in run.rows))
+                # Their calls were not made, because an earlier row of their lead is not finished.
+                yield Settlement(tuple(not_sent(row) for line in left for run in line for row in run.rows))
             lines = kept
+
+    def _prepared(self, claim: Claim) -> tuple[list[Settlement], Rows]:
+        """Find the leads that a call names by id, and check locks; return what is settled by that, and the rows that may go.
+
+        Raises DatabaseProblem.
+        """
+        unnamed, rows = (
+            self._named(claim.shape, claim.rows)
+            if CATALOGUE[claim.shape.operation].by_id
+            else ([], claim.rows)
+        )
+        checked, rows = self._locks.check(claim.shape, rows, partial(self.after_error, claim.shape))
+        return [*unnamed, *checked], rows
 
     def _send(
         self, claim: Claim, sent: Sequence[Run], again: dict[int, tuple[Run, ...]]
@@ -224,12 +239,12 @@ class Sender:
         if isinstance(problem, OutcomeUnknown):
             return self.after_unknown(shape, row, code=problem.code, reason=problem.message, since=took)
         if problem.code in NOT_MADE:
-            return Verdict(row.id, "not_sent", "pending", unknown=row.unknown)
+            return not_sent(row)
         due_in = self._back_off(row)
         if isinstance(problem, QuotaExhausted):
             due_in = max(0.0, (problem.until - self._clock.now()).total_seconds())
             if problem.request_id is None:
-                return _not_sent(row, problem, due_in)
+                return _parked(row, problem, due_in)
         elif isinstance(problem, AuthenticationFailed):
             due_in = max(due_in, self._conf.retry_base_seconds)
         elif isinstance(problem, Retryable) and problem.after is not None:
@@ -329,12 +344,7 @@ def _endpoint(shape: Shape) -> endpoints.Endpoint:
     return endpoints.WRITES[CATALOGUE[shape.operation].endpoint]
 
 
-def _later(row: ClaimedRow) -> Verdict:
-    """Put a row back in line whose call was not made, because an earlier row of its lead is not finished."""
-    return Verdict(row.id, "not_sent", "pending", unknown=row.unknown)
-
-
-def _not_sent(row: ClaimedRow, problem: QuotaExhausted, due_in: float) -> Verdict:
+def _parked(row: ClaimedRow, problem: QuotaExhausted, due_in: float) -> Verdict:
     return Verdict(
         row.id,
         "not_sent",

@@ -16,6 +16,7 @@ EACH_AT_LEAST: dict[str, float] = {
     "a row uncertain": 0.05,
     "loss of the database": 0.2,
     "loss of the session": 0.4,
+    "loss of the connection": 0.1,
     "overlapping transactions": 0.4,
     "time passes over a row in doubt": 0.1,
     "told: a file was handed over for bulk import": 0.05,

@@ -236,8 +236,15 @@ class Drawing(draw.Drawing):
                 yield Cut(
                     self._one(("call", "answer")), turn, Step("drain_steps", {"steps": self._one((1, 2))})
                 )
-            elif kind < 0.7:
+            elif kind < 0.68:
                 yield Cut(self._one(("answer", "begin", "committed")), turn, self.loss())
+            elif kind < 0.71:
+                lost = {
+                    "of": "connection",
+                    "rescue": self.chance.random() < 0.5,
+                    "steps": self._one((0, 1, 3)),
+                }
+                yield Cut(self._one(("begin", "committed", "committed")), turn, Step("loss", lost))
             elif kind < 0.76:
                 # Paused right after the claim, for longer than the session lives.
                 yield Cut("committed", 0, Step("loss", {"of": "session", "rescue": True, "steps": 3}))

@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from syncd.database import operators
+from syncd.errors import DatabaseProblem
 from tests.chaos.draw import EMAILS
 from tests.chaos.judge import Evidence, Row
 from tests.histories import house as histories
@@ -74,6 +75,8 @@ class House(histories.House):
         # Between this question and the call lies nothing: no loss comes there, as it could by a hair's breadth in life.
         held = self.drain._sender._held
         self.drain._sender._held = lambda number: self._undisturbed(lambda: held(number))
+        # A claim that no worker carries is looked at while it is young, too: whoever is only late must notice.
+        self.drain._stray_seconds = 0.0
         # Nobody has to wait in real time for a database that is back at once.
         self.drain._stop.wait = lambda timeout=None: False  # type: ignore[method-assign, assignment]  # for the histories alone
 
@@ -160,7 +163,13 @@ class House(histories.House):
         """End the replica's session, as its keeper would notice it; the process lives on and gets a new one.
 
         rescue: others notice at once, and take so many steps before a paused worker goes on.
+        Of a connection: the session stays, and whoever used it does not hear whether its transaction was committed.
         """
+        if of == "connection":
+            if rescue:
+                self.do_rescue(steps)
+            self.reached["loss of the connection"] += 1
+            raise DatabaseProblem("the connection was lost")
         if of == "database":
             with self._connected() as connection:
                 connection.execute(

@@ -111,6 +111,7 @@ def test_neither_new_rows_nor_the_drains_questions_look_at_those_that_wait(desk,
             transaction.run("queue_wake")
             transaction.rows("queue_closed")
             transaction.rows("queue_expire")
-            transaction.rows("queue_orphans", kind=1)
+            transaction.rows("queue_orphans", kind=1, mine=None, carried=[], seconds=0)
+            transaction.rows("queue_orphans", kind=1, mine=1, carried=[7], seconds=10)
     assert watch.scanned == set()
     assert max(watch.blocks.values()) < 200

@@ -361,8 +361,8 @@ class House:
     def round(self) -> None:
         """Do what the service does: every feed that is due, then the outbox."""
         for job in self.jobs.values():
-            if job.feed not in SKIPPED and self.daemon._due(job):
-                self._attempt(lambda job=job: job.work(self.feeds), job.feed)
+            if job.feed not in SKIPPED:
+                self._attempt(lambda job=job: self.daemon._due(job) and job.work(self.feeds), job.feed)
         self._attempt(self.drain_all, "drain")
 
     def drain_all(self) -> None:

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import psycopg
 import pytest
 
 from syncd import simulator as marketo
 from syncd.database import operators
+from syncd.errors import DatabaseProblem
 from syncd.simulator.control import Simulator
 from tests.sync.inside import DELETE, READ, SYNC, Inside
 
@@ -315,3 +317,59 @@ def test_a_row_that_shared_its_record_with_one_that_expired_in_doubt_does_not_un
     assert [filled.row(number)["status"] for number in (first, second)] == ["uncertain", "uncertain"]
     assert filled.simulator.lead(5)["lastName"] == "Second"
     assert filled.calls(SYNC) == 1
+
+
+def test_a_claim_whose_commit_was_never_confirmed_is_found_and_goes_out_once(
+    quiet: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = quiet.insert("create_duplicate", {"email": "twin@example.com"})
+    with monkeypatch.context() as patch:
+        commit = psycopg.Connection.commit
+
+        def lost(connection: psycopg.Connection[Any]) -> None:
+            commit(connection)
+            connection.close()
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+        patch.setattr(psycopg.Connection, "commit", lost)
+        with pytest.raises(DatabaseProblem):
+            quiet.drain.step()
+    assert quiet.row(row)["status"] == "sending"
+    assert quiet.drain.rescue() == 0, "a worker may be on its way to it"
+    quiet.drain._stray_seconds = 0.0
+    assert quiet.drain.rescue() == 1
+    assert quiet.drain.step()
+    assert (quiet.row(row)["status"], quiet.attempts(row)) == ("succeeded", ["succeeded"])
+    assert created(quiet, "twin@example.com") == 1
+
+
+def test_a_call_whose_end_its_worker_could_not_write_down_is_in_doubt(
+    quiet: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = quiet.insert("create_duplicate", {"email": "twin@example.com"})
+    with monkeypatch.context() as patch:
+        patch.setattr(quiet.drain, "_write", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            quiet.drain.step()
+    assert created(quiet, "twin@example.com") == 1
+    quiet.drain._stray_seconds = 0.0
+    assert quiet.drain.rescue() == 1
+    assert (quiet.row(row)["status"], quiet.attempts(row)) == ("uncertain", ["unknown internal"])
+    assert quiet.drain.rescue() == 0
+
+
+def test_a_row_whose_lead_could_not_be_looked_up_in_the_mirror_was_not_sent(
+    quiet: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    email = quiet.value("SELECT email FROM lead WHERE email IS NOT NULL ORDER BY id LIMIT 1")
+    row = quiet.insert("delete", {"email": email}, lookup_field="email")
+
+    def lost(*_: Any) -> Any:
+        raise DatabaseProblem("the connection was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(quiet.drain._sender._names, "_leads_by_email", lost)
+        assert quiet.drain.step()
+    assert (quiet.row(row)["status"], quiet.row(row)["attempts"]) == ("pending", 0)
+    assert quiet.drain.step()
+    assert (quiet.row(row)["status"], quiet.attempts(row)) == ("succeeded", ["succeeded"])

@@ -265,16 +265,20 @@ SELECT NOT (EXISTS (SELECT FROM outbox_queue WHERE state = 'new') OR EXISTS (SEL
     OR EXISTS (SELECT FROM outbox_queue WHERE state = 'sending') OR EXISTS (SELECT FROM outbox_queue WHERE state IN ('waiting', 'closing')));
 
 -- name: queue_orphans
--- Rows that a replica was sending by a call when its session ended; imports have their own rescue.
+-- Rows that a replica was sending by a call when its session ended, or that this living one left in the middle of it, in claims that none of
+-- its workers carries; imports have their own rescue.
 SELECT o.id, o.operation, outbox_lookup(o.lookup_field, o.payload) AS lookup, o.partition_name, o.options - 'on_failure' AS options, o.payload,
     o.attempts, q.unknown, o.on_unknown_outcome, o.if_matches, o.if_unchanged_since, q.claim, o.first_sent_at,
     CASE WHEN o.attempts > 1 THEN (SELECT count(*) FROM outbox_attempt a WHERE a.outbox_id = o.id AND a.outcome = 'retry') ELSE 0 END
         AS turned_away
 FROM outbox_queue q JOIN outbox o ON o.id = q.outbox_id
-WHERE q.state = 'sending' AND NOT EXISTS (SELECT FROM outbox_import i WHERE i.claim = q.claim AND i.finished_at IS NULL) AND NOT EXISTS (
-    SELECT FROM pg_locks l
-    WHERE l.locktype = 'advisory' AND l.classid = CAST(:kind AS oid) AND l.objid = CAST(q.replica AS oid) AND l.objsubid = 2 AND l.granted
-      AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+WHERE q.state = 'sending' AND NOT EXISTS (SELECT FROM outbox_import i WHERE i.claim = q.claim AND i.finished_at IS NULL)
+  AND CASE WHEN CAST(:mine AS bigint) IS NOT NULL
+    THEN q.replica = :mine AND q.claim <> ALL(:carried) AND q.claimed_at < clock_timestamp() - :seconds * interval '1 second'
+    ELSE NOT EXISTS (
+        SELECT FROM pg_locks l
+        WHERE l.locktype = 'advisory' AND l.classid = CAST(:kind AS oid) AND l.objid = CAST(q.replica AS oid) AND l.objsubid = 2 AND l.granted
+          AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())) END
 ORDER BY q.claim, o.id;
 
 -- name: queue_held
