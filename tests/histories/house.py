@@ -230,7 +230,7 @@ class House:
         self._buried()
         self.dead = False
         self._born()
-        self.drain.rescue()
+        self._attempt(self.drain.rescue, "rescue")
 
     # --- points
 
