@@ -11,8 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from syncd.cli.shared import context_of, moment
-from syncd.core.outbox import Shape
+from syncd.cli.shared import context_of, moment, one_of
+from syncd.core.numbers import HIGHEST
+from syncd.core.operations import CATALOGUE
+from syncd.core.outbox import STATUSES, Shape
 from syncd.core.story import told
 from syncd.database import operators
 from syncd.database.engine import Database
@@ -31,7 +33,7 @@ class Verdict(StrEnum):
     RESEND = "resend"
 
 
-Ids = Annotated[list[int], typer.Argument(help="Ids of outbox rows.")]
+Ids = Annotated[list[int], typer.Argument(help="Ids of outbox rows.", min=1, max=HIGHEST)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Since = Annotated[
     str | None,
@@ -59,17 +61,23 @@ def _database(context: typer.Context) -> Database:
 def list_(
     context: typer.Context,
     status: Annotated[
-        list[str] | None, typer.Option(help="Only rows of this status; may be given several times.")
+        list[str] | None,
+        typer.Option(help="Only rows of this status; may be given several times.", callback=one_of(STATUSES)),
     ] = None,
-    operation: Annotated[str | None, typer.Option(help="Only rows of this operation.")] = None,
+    operation: Annotated[
+        str | None,
+        typer.Option(help="Only rows of this operation.", callback=one_of(CATALOGUE)),
+    ] = None,
     error_code: Annotated[str | None, typer.Option(help="Only rows with this code of Marketo.")] = None,
-    lead: Annotated[int | None, typer.Option(help="Only rows that changed or name this lead.")] = None,
+    lead: Annotated[
+        int | None, typer.Option(help="Only rows that changed or name this lead.", min=1, max=HIGHEST)
+    ] = None,
     since: Since = None,
     until: Until = None,
     halted: Annotated[
         bool, typer.Option("--halted", help="Only rows that hold back the later rows of their lead.")
     ] = False,
-    most: Annotated[int, typer.Option("--limit", min=1, help="Rows at most.")] = 50,
+    most: Annotated[int, typer.Option("--limit", min=1, max=HIGHEST, help="Rows at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List rows, newest first; --since and --until go by when they were inserted."""
@@ -104,7 +112,7 @@ def list_(
 
 def show(
     context: typer.Context,
-    number: Annotated[int, typer.Argument(help="Id of the row.")],
+    number: Annotated[int, typer.Argument(help="Id of the row.", min=1, max=HIGHEST)],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the call that would carry it, and send nothing.")
     ] = False,
@@ -132,7 +140,9 @@ def _call(row: dict[str, Any]) -> dict[str, Any]:
 
 def retry(
     context: typer.Context,
-    numbers: Annotated[list[int] | None, typer.Argument(help="Ids of outbox rows.")] = None,
+    numbers: Annotated[
+        list[int] | None, typer.Argument(help="Ids of outbox rows.", min=1, max=HIGHEST)
+    ] = None,
     error_code: Annotated[str | None, typer.Option(help="All failed rows with this code of Marketo.")] = None,
     since: Since = None,
     until: Until = None,
@@ -163,7 +173,9 @@ def resolve(
     context: typer.Context,
     numbers: Ids,
     verdict: Annotated[Verdict, typer.Option("--as", help="succeeded, failed, or resend: send it again.")],
-    lead: Annotated[int | None, typer.Option(help="The lead that it changed, where it succeeded.")] = None,
+    lead: Annotated[
+        int | None, typer.Option(help="The lead that it changed, where it succeeded.", min=1, max=HIGHEST)
+    ] = None,
 ) -> None:
     """Close rows of unknown outcome, now that a person has looked into Marketo."""
     done = operators.resolve(_database(context), numbers, as_status=verdict.value, lead_id=lead)

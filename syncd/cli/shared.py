@@ -8,7 +8,7 @@ import traceback
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 from rich.console import Console
@@ -19,12 +19,15 @@ from syncd.errors import ConfigError
 from syncd.mirror.runs import no_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from syncd.mirror.runs import Progress as Teller
     from syncd.settings import Settings
     from syncd.wiring import App
+
+
+Words = TypeVar("Words", str | None, list[str] | None)
 
 
 @dataclass
@@ -79,6 +82,18 @@ def moment(text: str | None, option: str) -> datetime | None:
             f"{option} {text}: it must be a date such as 2026-05-01, a time such as 2026-05-01T09:00Z, or 30m, 6h, 2d"
         ) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def one_of(names: Collection[str]) -> Callable[[Words], Words]:
+    """Return a check of an option that takes one of these words, once or several times."""
+
+    def check(given: Words) -> Words:
+        for word in (given,) if isinstance(given, str) else given or ():
+            if word not in names:
+                raise typer.BadParameter(f"{word!r} is none of {', '.join(names)}")
+        return given
+
+    return check
 
 
 def say_error(problem: object, code: int, *, debug: bool) -> int:

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 Outcome = Literal["succeeded", "failed", "retry", "unknown", "not_sent", "conflict"]
 Status = Literal["pending", "retrying", "succeeded", "failed", "conflict", "uncertain"]
 
+STATUSES = (
+    *("pending", "sending", "retrying"),
+    *("succeeded", "failed", "conflict", "uncertain", "cancelled", "expired"),
+)
+"""Where a row can stand: those that are not finished, and what it can end as."""
+
 FINAL = frozenset({"succeeded", "failed", "conflict"})
 """What a row whose outcome is known can end as."""
 

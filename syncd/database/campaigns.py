@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from syncd.core.differences import Difference
+from syncd.core.numbers import HIGHEST
 from syncd.database.documents import array, document
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from syncd.database.engine import Database, Transaction
 
-HIGHEST = 2**63 - 1
 ENTERED_AT_ONCE = 1_000
 
 

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from syncd.core.numbers import HIGHEST
 from syncd.marketo import models
-
-HIGHEST = 2**63 - 1
-"""The highest number of Marketo's and of PostgreSQL's."""
 
 Json = Mapping[str, Any]
 

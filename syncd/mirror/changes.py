@@ -17,10 +17,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from syncd import log
+from syncd.core.numbers import HIGHEST
 from syncd.database import campaigns, leads, locks, memberships, state
 from syncd.database.state import Cursor
 from syncd.errors import Refused, WorkFailed
-from syncd.marketo.shapes import HIGHEST
 from syncd.mirror import absence, schema
 from syncd.mirror.runs import recorded
 

@@ -98,6 +98,20 @@ def test_a_port_in_use_ends_with_code_2_and_a_sentence(house: House) -> None:
     one_sentence(house.run("run", SYNCD_DAEMON__STATUS_LISTEN=f"127.0.0.1:{port}"), 2, "status_listen", port)
 
 
+def test_what_no_row_can_be_is_refused_with_what_it_may_be(house: House) -> None:
+    for line, names in (
+        ("outbox list --status finished", "succeeded"),
+        ("outbox list --operation upsert", "create_or_update"),
+        ("outbox show 0", "1"),
+        ("outbox cancel 9223372036854775808", "9223372036854775807"),
+        ("outbox list --lead 99999999999999999999", "9223372036854775807"),
+        ("erase 0 --yes", "id of a lead"),
+        ("erase 99999999999999999999 --yes", "id of a lead"),
+    ):
+        refused = house.run(*line.split())
+        assert (refused.returncode, names in refused.stderr) == (2, True), (line, refused.stderr)
+
+
 def test_wrong_usage_ends_with_code_2(house: House) -> None:
     for arguments in (
         ("pull", "everything"),

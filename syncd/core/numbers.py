@@ -1,0 +1,4 @@
+"""How far numbers go."""
+
+HIGHEST = 2**63 - 1
+"""The highest whole number of Marketo's and of PostgreSQL's."""
