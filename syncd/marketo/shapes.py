@@ -184,13 +184,16 @@ def export(item: Json) -> models.Export:
 
 def bulk_import(item: Json) -> models.Import:
     """Read an import's state; exports say "Completed" where imports say "Complete"."""
-    status = str(item["status"])
+    status = _text(item["status"]) or ""
+    number = _whole(item["batchId"])
+    if number is None:
+        raise ValueError("an import without a number")
     return models.Import(
-        id=int(item["batchId"]),
+        id=number,
         status="Complete" if status == "Completed" else status,
-        processed=_whole(item.get("numOfLeadsProcessed")),
-        failed=_whole(item.get("numOfRowsFailed")),
-        warned=_whole(item.get("numOfRowsWithWarning")),
+        processed=_whole_if_any(item.get("numOfLeadsProcessed")),
+        failed=_whole_if_any(item.get("numOfRowsFailed")),
+        warned=_whole_if_any(item.get("numOfRowsWithWarning")),
         message=_text(item.get("message")),
     )
 
@@ -319,7 +322,8 @@ def _whole_if_any(value: Any) -> int | None:
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+    """Read a text, without the character that PostgreSQL can't hold."""
+    return None if value is None else str(value).replace("\0", "")
 
 
 def _rest(item: Json, *known: str) -> dict[str, Any]:

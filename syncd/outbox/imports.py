@@ -307,7 +307,9 @@ class Imports:
         with self._database.begin() as transaction:
             ours = outbox.settle(transaction, claim, settlement)
             imports.give_back(transaction, ours)
-            if not imports.sifted(transaction, claim, failed=failures.records, warned=state.warned or 0):
+            # A count that can't be is no reason to leave rows unsettled.
+            warned = min(max(state.warned or 0, 0), running.records)
+            if not imports.sifted(transaction, claim, failed=failures.records, warned=warned):
                 raise SomebodyElseError
         self._count(shape, verdicts)
 

@@ -49,6 +49,8 @@ def test_a_file_that_is_too_large_never_leaves(client, server):
         (lambda seen: error("604", "Request timed out"), OutcomeUnknown, "604"),
         (lambda seen: answer(502, b"bad gateway", content_type="text/plain"), OutcomeUnknown, "HTTP 502"),
         (lambda seen: ok([]), OutcomeUnknown, "answer"),
+        (lambda seen: ok([QUEUED | {"batchId": 10**20}]), OutcomeUnknown, "answer"),
+        (lambda seen: ok([QUEUED | {"batchId": None}]), OutcomeUnknown, "answer"),
     ],
 )
 def test_a_file_is_handed_over_once_whatever_comes_back(client, server, handler, expected, code):
@@ -57,6 +59,18 @@ def test_a_file_is_handed_over_once_whatever_comes_back(client, server, handler,
         client.import_leads(FILE, lookup_field="email")
     assert problem.value.code == code
     assert len(server.seen) == 1
+
+
+def test_odd_words_and_counts_do_not_hide_how_an_import_stands(client, server):
+    odd = {
+        "status": "Comp\0lete",
+        "message": "all\0 done",
+        "numOfRowsFailed": "many",
+        "numOfRowsWithWarning": 10**20,
+    }
+    server.handler = lambda seen: ok([QUEUED | odd])
+    state = client.import_status(3404)
+    assert (state.status, state.message, state.failed, state.warned) == ("Complete", "all done", None, None)
 
 
 def test_a_connection_that_breaks_leaves_the_outcome_open(client, server):

@@ -251,6 +251,16 @@ def test_without_marketos_count_the_files_are_asked(quiet: Inside, monkeypatch: 
     assert (ended[3], set(ended[:3] + ended[4:])) == ("retrying", {"succeeded"})
 
 
+def test_a_count_of_warnings_that_cannot_be_does_not_keep_rows_waiting(
+    quiet: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = quiet.insert_all(people(20))
+    counted(quiet, monkeypatch, warned=2**40)
+    carried(quiet)
+    assert set(statuses(quiet, ids)) == {"succeeded"}
+    assert [(i["state"], i["warned"]) for i in imports_of(quiet)] == [("done", 20)]
+
+
 def counted(quiet: Inside, monkeypatch: pytest.MonkeyPatch, **numbers: int | None) -> None:
     """Marketo counts otherwise."""
     client = quiet.drain.imports._client
