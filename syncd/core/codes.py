@@ -78,9 +78,12 @@ _ALWAYS: dict[str, Verdict] = {
     "HTTP 429": Verdict("retry", after=RATE_WINDOW / 2),
 }
 
+UNREADABLE = "answer"
+"""The code of an answer that came, and can't be read."""
+
 _IN_DOUBT = frozenset(
     {"604", "611", "500", "502", "503", "504"}
-    | {"transport", "answer", "HTTP 408", "HTTP 500", "HTTP 502", "HTTP 503", "HTTP 504"}
+    | {"transport", UNREADABLE, "HTTP 408", "HTTP 500", "HTTP 502", "HTTP 503", "HTTP 504"}
 )
 """After these a write may have been done: a time-out, an unhandled exception, a gateway that gave up."""
 

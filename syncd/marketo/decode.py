@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 import orjson
 
-from syncd.core.codes import classify, next_reset, without_values
+from syncd.core.codes import UNREADABLE, classify, next_reset, without_values
 from syncd.errors import (
     AuthenticationFailed,
     MarketoError,
@@ -167,8 +167,8 @@ def fail(
 def unreadable(endpoint: Endpoint, message: str, *, request_id: str | None = None) -> MarketoError:
     """Return the error for an answer that can't be used: after a write its outcome is unknown."""
     if endpoint.writes:
-        return OutcomeUnknown(message, code="answer", endpoint=endpoint.name, request_id=request_id)
-    return Retryable(message, code="answer", endpoint=endpoint.name, request_id=request_id)
+        return OutcomeUnknown(message, code=UNREADABLE, endpoint=endpoint.name, request_id=request_id)
+    return Retryable(message, code=UNREADABLE, endpoint=endpoint.name, request_id=request_id)
 
 
 class _Identified(msgspec.Struct, gc=False):

@@ -115,7 +115,7 @@ class LeadCalls(Room):
         """
         params = [*_fields(fields), ("batchSize", batch_size)]
         for envelope in self._pages(endpoints.LEADS_BY_PROGRAM, params=params, program_id=program_id):
-            yield read(endpoints.LEADS_BY_PROGRAM, envelope, shapes.lead)
+            yield read(endpoints.LEADS_BY_PROGRAM, envelope, shapes.lead_of_program)
 
     def program_members(self, program_id: int, lead_ids: Sequence[int], fields: Sequence[str]) -> list[Lead]:
         """Return those of at most 300 leads that are members of the program, with member fields.
@@ -127,7 +127,7 @@ class LeadCalls(Room):
         params = [("filterType", "leadId"), ("filterValues", ",".join(map(str, lead_ids))), *_fields(fields)]
         found: list[Lead] = []
         for envelope in self._pages(endpoints.PROGRAM_MEMBERS, params=params, program_id=program_id):
-            found += envelope.result
+            found += read(endpoints.PROGRAM_MEMBERS, envelope, shapes.member)
         return found
 
     def static_lists(self, *, batch_size: int = BATCH) -> Iterator[StaticList]:

@@ -33,7 +33,7 @@ class MembershipCalls(Room):
                 ("batchSize", batch_size),
             ]
             for envelope in self._pages(endpoints.PROGRAM_MEMBERS, params=params, program_id=program_id):
-                yield list(envelope.result)
+                yield read(endpoints.PROGRAM_MEMBERS, envelope, shapes.member)
 
     def are_on_list(self, list_id: int, lead_ids: Sequence[int]) -> dict[int, bool]:
         """Tell of at most 300 leads whether they are on a static list; leads that Marketo does not have are absent.

@@ -289,9 +289,23 @@ def smart_campaign(item: Json) -> models.SmartCampaign:
 
 def lead(item: Json) -> models.Lead:
     """Check that an object is a lead: an object with a whole ``id``."""
-    if not isinstance(item, dict) or not isinstance(item["id"], int):
+    if not isinstance(item, dict) or type(item["id"]) is not int:
         raise TypeError("a lead is an object whose id is a whole number")
     return item
+
+
+def member(item: Json) -> models.Lead:
+    """Check that an object is a member of a program: an object with the whole ``leadId`` of one."""
+    if not isinstance(item, dict) or type(item["leadId"]) is not int:
+        raise TypeError("a member is an object whose leadId is a whole number")
+    return item
+
+
+def lead_of_program(item: Json) -> models.Lead:
+    """Check that an object is a lead that comes with its membership."""
+    if not isinstance(item["membership"], dict):
+        raise TypeError("a membership is an object")
+    return lead(item)
 
 
 def _named(parts: Any) -> list[Json]:

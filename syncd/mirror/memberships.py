@@ -16,8 +16,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from syncd import log
+from syncd.core.codes import UNREADABLE
 from syncd.database import memberships, state
-from syncd.errors import Refused, SyncdError, ValueRefused, WorkFailed
+from syncd.errors import Refused, Retryable, SyncdError, ValueRefused, WorkFailed
 from syncd.marketo.shapes import moment
 from syncd.mirror import assets, changes
 from syncd.mirror.runs import recorded
@@ -88,12 +89,14 @@ def _read_programs(feeds: Feeds, counts: Counter[str]) -> list[Failed]:
         fields = _fields(feeds)
         try:
             found = client.program_members(program, ids, fields)
-        except Refused as problem:
+        except (Refused, Retryable) as problem:
             if problem.code == NO_SUCH_FIELD and not counts["fields_asked"]:
                 # One was hidden or renamed since they were last asked for.
                 assets.put_program_details(feeds, counts)
                 counts["fields_asked"] += 1
                 continue
+            if not _of_it_alone(problem):
+                raise
             if problem.code != NO_SUCH_OBJECT:
                 failed.append(("program", program, problem))
                 continue
@@ -118,7 +121,9 @@ def _ask_lists(feeds: Feeds, counts: Counter[str]) -> list[Failed]:
             break
         try:
             on_list = client.are_on_list(number, ids)
-        except Refused as problem:
+        except (Refused, Retryable) as problem:
+            if not _of_it_alone(problem):
+                raise
             if problem.code != NO_SUCH_OBJECT:
                 failed.append(("list", number, problem))
                 continue
@@ -166,10 +171,17 @@ def _sweep_due(feeds: Feeds, kind: Kind, counts: Counter[str], *, full: bool) ->
         try:
             counts["members_changed"] += sweep(feeds, kind, container)
             counts["swept"] += 1
-        except (Refused, ValueRefused) as problem:
+        except (Refused, Retryable, ValueRefused) as problem:
+            if not _of_it_alone(problem):
+                raise
             failed.append((kind, container, problem))
         feeds.progress(f"members of {kind}s", done + 1, len(due))
     _tell_failed(failed)
+
+
+def _of_it_alone(problem: SyncdError) -> bool:
+    """Tell whether a list or program can't be read, while the others may be: what is odd there will be so again."""
+    return not isinstance(problem, Retryable) or problem.code == UNREADABLE
 
 
 def _tell_failed(failed: Sequence[Failed]) -> None:

@@ -153,6 +153,24 @@ def test_a_program_whose_members_marketo_does_not_tell_leaves_the_others_to_be_r
     assert filled.value("SELECT count(*) FROM dirty_member") == 0
 
 
+@pytest.mark.parametrize("odd", [{"statusName": "Member"}, {"leadId": "5"}, {"leadId": None}, "a member"])
+def test_a_member_that_nobody_can_tell_leaves_other_programs_to_be_read_and_ends_no_membership(
+    filled: Inside, odd: Any
+) -> None:
+    memberships.pull_programs(filled.feeds)
+    before = filled.sql("SELECT program_id, lead_id FROM program_membership ORDER BY 1, 2")
+    filled.sql("INSERT INTO dirty_member (program_id, lead_id) VALUES (1001, 5), (1001, 6), (1002, 6)")
+    answered(filled.simulator, "GET /rest/v1/programs/{programId}/members.json", [odd])
+    with pytest.raises(WorkFailed, match="members of 1 lists or programs could not be read; program 1001"):
+        memberships.pull_members(filled.feeds)
+    assert filled.value("SELECT array_agg(DISTINCT program_id) FROM dirty_member") == [1001]
+    answered(filled.simulator, "GET /rest/v1/programs/{programId}/members.json", [odd])
+    with pytest.raises(WorkFailed, match="members of 1 lists or programs could not be read; program 1001"):
+        memberships.pull_programs(filled.feeds, full=True)
+    memberships.pull_members(filled.feeds)
+    assert filled.sql("SELECT program_id, lead_id FROM program_membership ORDER BY 1, 2") == before
+
+
 @pytest.mark.parametrize("created", ["2014-11-13 12:43:04", "unknown", "0001-01-01T00:00:00Z", 1415882584])
 def test_the_first_load_begins_whatever_the_first_leads_say_of_their_age(
     inside: Inside, created: Any
