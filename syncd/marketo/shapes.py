@@ -55,7 +55,7 @@ def lead_description(item: Json) -> models.LeadDescription:
 
 def _describe2_field(item: Json) -> models.Describe2Field:
     return models.Describe2Field(
-        name=item["name"],
+        name=_name(item["name"]),
         display_name=_text(item.get("displayName")) or item["name"],
         data_type=item["dataType"],
         length=_whole(item.get("length")),
@@ -68,7 +68,7 @@ def _describe2_field(item: Json) -> models.Describe2Field:
 def schema_field(item: Json) -> models.SchemaField:
     """Read an element of the schema call."""
     return models.SchemaField(
-        name=item["name"],
+        name=_name(item["name"]),
         display_name=_text(item.get("displayName")) or item["name"],
         description=_text(item.get("description")),
         data_type=item["dataType"],
@@ -90,7 +90,7 @@ def partition(item: Json) -> models.Partition:
     """Read a lead partition."""
     return models.Partition(
         id=int(item["id"]),
-        name=item["name"],
+        name=_name(item["name"]),
         description=_text(item.get("description")),
         extra=_rest(item, "id", "name", "description"),
     )
@@ -143,7 +143,7 @@ def activity(item: Json) -> models.Activity:
 
 def _change(item: Json) -> models.FieldChange:
     return models.FieldChange(
-        name=item["name"], old=_text(item.get("oldValue")), new=_text(item.get("newValue"))
+        name=_name(item["name"]), old=_text(item.get("oldValue")), new=_text(item.get("newValue"))
     )
 
 
@@ -152,7 +152,7 @@ def activity_type(item: Json) -> models.ActivityType:
     primary = item.get("primaryAttribute") or {}
     return models.ActivityType(
         id=int(item["id"]),
-        name=item["name"],
+        name=_name(item["name"]),
         description=_text(item.get("description")),
         primary_attribute=_text(primary.get("name")),
         attributes={str(each["name"]): str(each.get("dataType")) for each in item.get("attributes") or []},
@@ -202,7 +202,7 @@ def static_list(item: Json) -> models.StaticList:
     """Read a static list."""
     return models.StaticList(
         id=int(item["id"]),
-        name=item["name"],
+        name=_name(item["name"]),
         description=_text(item.get("description")),
         program_name=_text(item.get("programName")),
         workspace_name=_text(item.get("workspaceName")),
@@ -218,7 +218,7 @@ def program(item: Json) -> models.Program:
     """Read a program."""
     return models.Program(
         id=int(item["id"]),
-        name=item["name"],
+        name=_name(item["name"]),
         description=_text(item.get("description")),
         type=_text(item.get("type")),
         channel=_text(item.get("channel")),
@@ -238,8 +238,8 @@ def channel(item: Json) -> list[models.ChannelStatus]:
     """Read a channel: its statuses."""
     return [
         models.ChannelStatus(
-            channel=item["name"],
-            status=each["name"],
+            channel=_name(item["name"]),
+            status=_name(each["name"]),
             step=_whole(each.get("step")),
             type=_text(each.get("type")),
             success=bool(each.get("success")),
@@ -270,7 +270,7 @@ def smart_campaign(item: Json) -> models.SmartCampaign:
     """Read a smart campaign."""
     return models.SmartCampaign(
         id=int(item["id"]),
-        name=item["name"],
+        name=_name(item["name"]),
         description=_text(item.get("description")),
         type=_text(item.get("type")),
         status=_text(item.get("status")),
@@ -333,6 +333,13 @@ def _whole_if_any(value: Any) -> int | None:
         return _whole(value)
     except (OverflowError, TypeError, ValueError):
         return None
+
+
+def _name(value: Any) -> str:
+    """Read the name without which nothing is of use. Raises TypeError where there is none."""
+    if not isinstance(value, str):
+        raise TypeError("a name is a text")
+    return value.replace("\0", "")
 
 
 def _text(value: Any) -> str | None:

@@ -129,6 +129,15 @@ def test_an_asset_that_is_listed_twice_is_one(filled: Inside) -> None:
     assert filled.value("SELECT name FROM static_list WHERE id = 1001") == "Twice"
 
 
+@pytest.mark.parametrize("odd", [{"id": 1001, "name": None}, {"id": 1001}, {"id": 1001, "name": 5}])
+def test_an_asset_without_a_name_is_told_and_no_other_is_taken_for_gone(filled: Inside, odd: Any) -> None:
+    memberships.pull_lists(filled.feeds)
+    answered(filled.simulator, "GET /rest/v1/lists.json", [odd])
+    with pytest.raises(Retryable, match="not what Marketo's pages describe"):
+        memberships.pull_lists(filled.feeds)
+    assert filled.value("SELECT count(*) FROM static_list WHERE _removed_at IS NULL") == 2
+
+
 def test_a_list_that_marketo_does_not_let_us_read_leaves_the_others_to_be_read(filled: Inside) -> None:
     refusal = {"requestId": "a#b", "success": False, "errors": [{"code": "1003", "message": "not this one"}]}
     endpoint = "GET /rest/v1/lists/{listId}/leads.json"
