@@ -56,7 +56,7 @@ class Run:
         blamed = next((row for row in reversed(self.rows) if named and named[1] in row.payload), None)
         if blamed is not None:
             return (blamed,), (Run(tuple(row for row in self.rows if row is not blamed)),)
-        doubted = sum(row.unknown for row in self.rows)
+        doubted = max((place for place, row in enumerate(self.rows, 1) if row.unknown), default=0)
         middle = max(len(self.rows) // 2, doubted if doubted < len(self.rows) else 1)
         return (), (Run(self.rows[:middle]), Run(self.rows[middle:]))
 

@@ -1,5 +1,6 @@
 """Rows that share a record: what it holds, what each row gets, and how it is parted when Marketo refuses it."""
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -67,6 +68,15 @@ def test_the_last_row_that_sets_the_field_that_marketo_names_is_to_blame():
 def test_without_a_name_the_run_is_halved_until_one_row_stands_alone():
     assert parted(run({}, {}, {})) == ([], [[1], [2, 3]])
     assert parted(run({})) == ([1], [])
+
+
+def test_rows_that_may_have_taken_effect_together_stay_together_whatever_came_between_them():
+    def doubted(*numbers: int) -> Run:
+        return Run(tuple(replace(r, unknown=r.id in numbers) for r in run({}, {}, {}, {}).rows))
+
+    assert parted(doubted(1, 3)) == ([], [[1, 2, 3], [4]])
+    assert parted(doubted(1)) == ([], [[1, 2], [3, 4]])
+    assert parted(doubted(1, 2, 3, 4)) == ([], [[1, 2], [3, 4]])
 
 
 def test_a_refusal_of_the_lead_itself_holds_for_all_rows():
