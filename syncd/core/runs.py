@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from syncd.core.outbox import ClaimedRow, Shape
+    from syncd.core.outbox import ClaimedRow, Shape, Verdict
 
 OF_THE_LEAD = frozenset({"1004", "1005", "1007", "1008", "1009", "1010", "1018"})
 """Refusals that concern the lead, whatever a row writes: they hold for every row of a run."""
@@ -59,6 +59,25 @@ class Run:
         doubted = max((place for place, row in enumerate(self.rows, 1) if row.unknown), default=0)
         middle = max(len(self.rows) // 2, doubted if doubted < len(self.rows) else 1)
         return (), (Run(self.rows[:middle]), Run(self.rows[middle:]))
+
+
+def in_doubt(runs: Iterable[Run], decide: Callable[[ClaimedRow, bool], Verdict]) -> list[Verdict]:
+    """Decide about rows of unknown outcome, run by run.
+
+    decide: of a row, and whether it is to be given up. With a row that is given up the earlier ones of its run
+    are too: they would undo alone what it may have written.
+    """
+    verdicts: list[Verdict] = []
+    for run in runs:
+        found = [decide(row, False) for row in run.rows]
+        given_up = max(
+            (place for place, verdict in enumerate(found) if verdict.status == "uncertain"), default=0
+        )
+        verdicts += [
+            decide(row, True) if place < given_up else verdict
+            for place, (row, verdict) in enumerate(zip(run.rows, found, strict=True))
+        ]
+    return verdicts
 
 
 def runs(rows: Iterable[ClaimedRow]) -> list[Run]:

@@ -204,9 +204,18 @@ def _left(database: Database, *, mine: int | None, carried: list[int], seconds: 
     kind = _unsigned(database.names.lock_class(REPLICA_CLASS))
     with database.begin() as transaction:
         rows = transaction.rows("queue_orphans", kind=kind, mine=mine, carried=carried, seconds=seconds)
-        return [
-            _claim(number, list(group)) for number, group in groupby(rows, key=lambda row: int(row.claim))
-        ]
+        claims = [(number, list(group)) for number, group in groupby(rows, key=lambda row: int(row.claim))]
+        return [_claim(number, group, _behind(group)) for number, group in claims]
+
+
+def _behind(rows: Sequence[Any]) -> dict[int, int]:
+    """Return, for rows of one claim in their order, which one each of them followed: the first of its run."""
+    heads: dict[int, int] = {}
+    return {
+        row.id: head
+        for row in rows
+        if row.run is not None and (head := heads.setdefault(row.run, row.id)) != row.id
+    }
 
 
 def held(database: Database, number: int) -> bool:

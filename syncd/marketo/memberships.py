@@ -45,7 +45,8 @@ class MembershipCalls(Room):
         params: Params = [("id", ",".join(map(str, lead_ids)))]
         envelope = self._ask(endpoints.ARE_ON_LIST, params=params, list_id=list_id)
         found = read(endpoints.ARE_ON_LIST, envelope, lambda item: (int(item["id"]), item["status"]))
-        return {lead: status == "memberof" for lead, status in found if status != "skipped"}
+        asked = set(lead_ids)
+        return {lead: status == "memberof" for lead, status in found if status != "skipped" and lead in asked}
 
     def member_fields(self) -> list[Describe2Field]:
         """Return the fields of program members, the company's own among them.

@@ -36,7 +36,7 @@ def described_field(item: Json) -> models.DescribedField:
     return models.DescribedField(
         id=_whole(item.get("id")),
         display_name=_text(item.get("displayName")) or rest.get("name") or "",
-        data_type=item["dataType"],
+        data_type=_name(item["dataType"]),
         length=_whole(item.get("length")),
         rest_name=_text(rest.get("name")),
         read_only=bool(rest.get("readOnly", False)),
@@ -56,8 +56,8 @@ def lead_description(item: Json) -> models.LeadDescription:
 def _describe2_field(item: Json) -> models.Describe2Field:
     return models.Describe2Field(
         name=_name(item["name"]),
-        display_name=_text(item.get("displayName")) or item["name"],
-        data_type=item["dataType"],
+        display_name=_text(item.get("displayName")) or _name(item["name"]),
+        data_type=_name(item["dataType"]),
         length=_whole(item.get("length")),
         updateable=bool(item.get("updateable", False)),
         crm_managed=bool(item.get("crmManaged", False)),
@@ -69,9 +69,9 @@ def schema_field(item: Json) -> models.SchemaField:
     """Read an element of the schema call."""
     return models.SchemaField(
         name=_name(item["name"]),
-        display_name=_text(item.get("displayName")) or item["name"],
+        display_name=_text(item.get("displayName")) or _name(item["name"]),
         description=_text(item.get("description")),
-        data_type=item["dataType"],
+        data_type=_name(item["dataType"]),
         length=_whole(item.get("length")),
         is_hidden=bool(item.get("isHidden")),
         is_html_encoding_in_email=bool(item.get("isHtmlEncodingInEmail", True)),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from syncd import log, metrics
 from syncd.core.outbox import Claim, Settlement, Verdict, not_sent
+from syncd.core.runs import runs
 from syncd.database import effects, locks, outbox, state
 from syncd.errors import DatabaseProblem, SyncdError, ValueRefused
 
@@ -85,7 +86,9 @@ class Drain:
         self._flying: dict[int, Claim] = {}
         self._stray_seconds = STRAY_SECONDS
         self._dropped: set[int] = set()
-        """Claims whose end could not be written down by their worker."""
+        """Claims that a worker took up, and whose end it could not write down."""
+        self._taken: set[int] = set()
+        """Claims that no worker had taken up when they were found, and that none may take up any more."""
         self._guard = threading.Lock()
 
     def start(self) -> None:
@@ -134,7 +137,7 @@ class Drain:
         count = 0
         for claim in outbox.orphans(self._database):
             reason = "the process that sent it ended before it could write down Marketo's answer"
-            count += len(self._settle(claim, self._unknown(claim, "orphaned", reason)))
+            count += len(self._settle(claim, self._unknown(claim, "orphaned", reason)) or ())
         if count:
             log.get("outbox").warning("rows of a replica that ended were taken over", rows=count)
         found = self._gather_strays()
@@ -143,57 +146,69 @@ class Drain:
         return count + found
 
     def _gather_strays(self) -> int:
-        """See to rows that this replica claimed, and that none of its workers is at; return how many.
-
-        One that is only late finds them gone when it asks, right before its call, whether they are its own.
-        """
+        """See to rows that this replica claimed, and that none of its workers is at; return how many."""
         replica = self._replica()
-        if replica is None:
+        if replica is None or self._stop.is_set():
             return 0
         with self._guard:
             carried = list(self._flying)
         count = 0
         for claim in outbox.strays(self._database, replica, carried=carried, older=self._stray_seconds):
-            if claim.number in self._dropped:
+            with self._guard:
+                if claim.number in self._flying:
+                    continue
+                sent = claim.number in self._dropped
+                if not sent:
+                    self._taken.add(claim.number)
+            if sent:
                 settlement = self._unknown(
                     claim, "internal", "the worker that sent it could not write down Marketo's answer"
                 )
             else:
                 settlement = Settlement(tuple(not_sent(row) for row in claim.rows))
-            count += len(self._settle(claim, settlement))
-            self._dropped.discard(claim.number)
+            count += len(self._settle(claim, settlement) or ())
         if count:
             log.get("outbox").warning("rows that a worker had lost sight of go on", rows=count)
         return count
 
     def _unknown(self, claim: Claim, code: str, reason: str) -> Settlement:
-        verdicts = tuple(
-            self._sender.after_unknown(claim.shape, row, code=code, reason=reason) for row in claim.rows
+        return Settlement(
+            tuple(self._sender.after_unknown(claim.shape, runs(claim.rows), code=code, reason=reason))
         )
-        return Settlement(verdicts)
 
     def _carry(self, claim: Claim) -> None:
         with self._guard:
+            if claim.number in self._taken:
+                # This worker heard of its claim too late: the rows are back in line.
+                return
             self._flying[claim.number] = claim
         metrics.OUTBOX_CALLS.labels(operation=claim.shape.operation).inc()
+        settled = False
         try:
-            for settlement in self._sender.carry(claim):
-                self._settle(claim, settlement)
+            settled = self._carry_through(claim)
+        finally:
+            with self._guard:
+                if not settled:
+                    self._dropped.add(claim.number)
+                del self._flying[claim.number]
+
+    def _carry_through(self, claim: Claim) -> bool:
+        """Send a claim and write down what became of it; False where that could not be written down."""
+        try:
+            return all(
+                self._settle(claim, settlement) is not None for settlement in self._sender.carry(claim)
+            )
         except Exception as problem:  # noqa: BLE001 - told, and the rows are settled
             # A mistake in our own code must not leave rows in `sending`: whether they took effect is open.
             log.get("outbox").exception("a claim could not be carried", rows=len(claim.rows))
-            self._dropped.add(claim.number)
-            self._settle(claim, self._unknown(claim, "internal", f"{type(problem).__name__} in syncd"))
-            self._dropped.discard(claim.number)
-        finally:
-            with self._guard:
-                self._flying.pop(claim.number, None)
+            unknown = self._unknown(claim, "internal", f"{type(problem).__name__} in syncd")
+            return self._settle(claim, unknown) is not None
 
-    def _settle(self, claim: Claim, settlement: Settlement) -> list[int]:
+    def _settle(self, claim: Claim, settlement: Settlement) -> list[int] | None:
         """Write a settlement down, with its effect on the mirror, in one transaction; try until it is done.
 
         Where the database is gone for long, the session is gone too, and others will take the rows
-        over as unknown: then this finds nothing of its own any more.
+        over as unknown: then this finds nothing of its own any more. None: given up, since the service stops.
         """
         while True:
             try:
@@ -201,7 +216,7 @@ class Drain:
             except DatabaseProblem as problem:
                 log.get("outbox").warning("an answer could not be written down yet", error=str(problem))
                 if self._stop.wait(RETRY_SECONDS):
-                    return []
+                    return None
                 continue
             except ValueRefused as problem:
                 bare = settlement.effects.to_be_read()

@@ -17,6 +17,7 @@ from syncd.core import imports as core
 from syncd.core.budget import NOT_MADE, OWN_BUDGET
 from syncd.core.codes import without_values
 from syncd.core.outbox import Settlement, Verdict, after_unknown_outcome, not_sent
+from syncd.core.runs import Run, in_doubt
 from syncd.database import imports, outbox
 from syncd.errors import (
     AuthenticationFailed,
@@ -31,7 +32,7 @@ from syncd.marketo import endpoints
 from syncd.outbox.imported import SomebodyElseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from syncd import settings
     from syncd.clock import Clock
@@ -297,12 +298,8 @@ class Imports:
                 failed=state.failed,
                 told=failures.records,
             )
-            verdicts += [
-                self._doubted(shape, row, (core.CODE, reason), wait=0.0)
-                for key, run in runs.items()
-                if key not in failures.reasons
-                for row in run.rows
-            ]
+            told_of = [run for key, run in runs.items() if key not in failures.reasons]
+            verdicts += self._doubted(shape, told_of, (core.CODE, reason), wait=0.0)
         settlement = Settlement(tuple(verdicts), endpoints.IMPORT_LEADS.name, running.request_id)
         with self._database.begin() as transaction:
             ours = outbox.settle(transaction, claim, settlement)
@@ -324,12 +321,23 @@ class Imports:
     ) -> int:
         """Settle rows of which nobody knows what became; since: seconds for which Marketo may be at them, None: it is not."""
         wait = 0.0 if since is None else max(0.0, self._conf.import_unknown_wait_seconds - since)
-        return self._settle(claim, shape, [self._doubted(shape, row, error, wait=wait) for row in rows])
+        runs = core.runs_by_key(shape, rows).values()
+        return self._settle(claim, shape, self._doubted(shape, runs, error, wait=wait))
 
-    def _doubted(self, shape: Shape, row: ClaimedRow, error: tuple[str, str], *, wait: float) -> Verdict:
+    def _doubted(
+        self, shape: Shape, runs: Iterable[Run], error: tuple[str, str], *, wait: float
+    ) -> list[Verdict]:
         code, reason = error
-        return after_unknown_outcome(
-            shape, row, code=code, reason=reason, wait=wait, attempts_at_most=self._conf.retry_at_most
+        return in_doubt(
+            runs,
+            lambda row, give_up: after_unknown_outcome(
+                shape,
+                row,
+                code=code,
+                reason=reason,
+                wait=wait,
+                attempts_at_most=0 if give_up else self._conf.retry_at_most,
+            ),
         )
 
     def _settle(

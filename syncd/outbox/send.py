@@ -29,7 +29,7 @@ from syncd.core.outbox import (
     after_unknown_outcome,
     not_sent,
 )
-from syncd.core.runs import Run, runs
+from syncd.core.runs import Run, in_doubt, runs
 from syncd.errors import (
     AuthenticationFailed,
     DatabaseProblem,
@@ -38,6 +38,8 @@ from syncd.errors import (
     QuotaExhausted,
     Refused,
     Retryable,
+    SyncdError,
+    ValueRefused,
 )
 from syncd.marketo import endpoints, writes
 from syncd.outbox import proof
@@ -89,9 +91,10 @@ class Sender:
         """
         try:
             settled, rows = self._prepared(claim)
-        except DatabaseProblem as problem:
-            log.get("outbox").warning("rows can't be made ready for their call", error=str(problem))
-            yield Settlement(tuple(not_sent(row) for row in claim.rows))
+        except (DatabaseProblem, ValueRefused) as problem:
+            yield self._settlement(
+                tuple(self._unready(row, problem) for row in claim.rows), None, None, self._clock.monotonic()
+            )
             return
         yield from settled
         if CATALOGUE[claim.shape.operation].repeat == "look" and any(row.unknown for row in rows):
@@ -119,7 +122,7 @@ class Sender:
     def _prepared(self, claim: Claim) -> tuple[list[Settlement], Rows]:
         """Find the leads that a call names by id, and check locks; return what is settled by that, and the rows that may go.
 
-        Raises DatabaseProblem.
+        Raises DatabaseProblem and ValueRefused; then nothing was sent.
         """
         unnamed, rows = (
             self._named(claim.shape, claim.rows)
@@ -128,6 +131,17 @@ class Sender:
         )
         checked, rows = self._locks.check(claim.shape, rows, partial(self.after_error, claim.shape))
         return [*unnamed, *checked], rows
+
+    def _unready(self, row: ClaimedRow, problem: SyncdError) -> Verdict:
+        """Decide about a row for which the mirror could not be asked. A database that is away is not the row's fault."""
+        away = isinstance(problem, DatabaseProblem)
+        return after_refusal_to_work(
+            row,
+            code="database",
+            reason=f"the mirror could not be asked for its lead: {problem}",
+            due_in=self._back_off(row),
+            attempts_at_most=row.attempts + 1 if away else self._conf.retry_at_most,
+        )
 
     def _send(
         self, claim: Claim, sent: Sequence[Run], again: dict[int, tuple[Run, ...]]
@@ -170,7 +184,7 @@ class Sender:
                 yield self._settlement(tuple(verdicts), endpoint.name, problem.request_id, started)
         except MarketoError as problem:
             took = self._clock.monotonic() - started
-            verdicts = [self.after_error(shape, row, problem, took) for run in sent for row in run.rows]
+            verdicts = self._after_errors(shape, sent, problem, took)
             yield self._settlement(tuple(verdicts), endpoint.name, problem.request_id, started)
         else:
             yield self._answered(shape, sent, answer, endpoint.name, started, again)
@@ -234,10 +248,17 @@ class Sender:
             chance=self._clock.random(),
         )
 
+    def _after_errors(
+        self, shape: Shape, sent: Sequence[Run], problem: MarketoError, took: float
+    ) -> list[Verdict]:
+        if isinstance(problem, OutcomeUnknown):
+            return self.after_unknown(shape, sent, code=problem.code, reason=problem.message, since=took)
+        return [self.after_error(shape, row, problem, took) for run in sent for row in run.rows]
+
     def after_error(self, shape: Shape, row: ClaimedRow, problem: MarketoError, took: float) -> Verdict:
         """Decide about a row of a call that failed as a whole; took: seconds since the call began."""
         if isinstance(problem, OutcomeUnknown):
-            return self.after_unknown(shape, row, code=problem.code, reason=problem.message, since=took)
+            return self._doubted(shape, row, code=problem.code, reason=problem.message, since=took)
         if problem.code in NOT_MADE:
             return not_sent(row)
         due_in = self._back_off(row)
@@ -255,17 +276,39 @@ class Sender:
         )
 
     def after_unknown(
-        self, shape: Shape, row: ClaimedRow, *, code: str, reason: str, since: float = 0.0
-    ) -> Verdict:
-        """Decide about a row whose call may have taken effect.
+        self, shape: Shape, sent: Iterable[Run], *, code: str, reason: str, since: float = 0.0
+    ) -> list[Verdict]:
+        """Decide about the rows of a call that may have taken effect.
 
         since: seconds since the call began; 0 where that is not known, for it may have waited long before it left.
         """
+        return in_doubt(
+            sent,
+            lambda row, give_up: self._doubted(
+                shape, row, code=code, reason=reason, since=since, give_up=give_up
+            ),
+        )
+
+    def _doubted(
+        self,
+        shape: Shape,
+        row: ClaimedRow,
+        *,
+        code: str,
+        reason: str,
+        since: float = 0.0,
+        give_up: bool = False,
+    ) -> Verdict:
         wait = self._conf.unknown_outcome_wait_seconds
         if wait is None:
             wait = max(0.0, _endpoint(shape).timeout * self._timeout_scale - since) + NETWORK_MARGIN
         return after_unknown_outcome(
-            shape, row, code=code, reason=reason, wait=wait, attempts_at_most=self._conf.retry_at_most
+            shape,
+            row,
+            code=code,
+            reason=reason,
+            wait=wait,
+            attempts_at_most=0 if give_up else self._conf.retry_at_most,
         )
 
     def _named(self, shape: Shape, rows: Rows) -> tuple[list[Settlement], Rows]:
@@ -317,11 +360,11 @@ class Sender:
     def _refused(self, shape: Shape, row: ClaimedRow, problem: Refused) -> Verdict:
         """Decide about a row for which a read was needed that Marketo refuses: what was in doubt stays so, and not for ever."""
         if row.unknown:
-            return self.after_unknown(shape, row, code=problem.code, reason=problem.message)
+            return self._doubted(shape, row, code=problem.code, reason=problem.message)
         return after_skip(shape, row, code=problem.code, reason=problem.message)
 
     def _settlement(
-        self, verdicts: tuple[Verdict, ...], endpoint: str, request_id: str | None, started: float
+        self, verdicts: tuple[Verdict, ...], endpoint: str | None, request_id: str | None, started: float
     ) -> Settlement:
         failed = next((v for v in verdicts if v.error_code), None)
         if failed is not None:

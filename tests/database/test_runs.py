@@ -1,6 +1,6 @@
 """Which rows are claimed together to share a record: no order is broken and no name is overlooked."""
 
-from syncd.database import outbox
+from syncd.database import operators, outbox
 from tests.database.desk import Desk
 
 HOUR = 3600.0
@@ -129,6 +129,70 @@ def test_a_late_row_before_a_run_in_doubt_does_not_part_it(desk, monkeypatch):
     desk.due(*rows)
     monkeypatch.setattr(outbox, "CALL_BYTES", 50)
     assert together(desk) == {before: [before, *rows]}
+
+
+def in_doubt(desk: Desk, *, most: int = 300) -> list[int]:
+    """Claim; let the outcome of all be unknown, and return them."""
+    claim = outbox.claim(desk.database, replica=1, most=most, coalesce=True)
+    desk.settle(
+        claim, "unknown", "retrying", due_in=HOUR, error_code="transport", error_message="?", unknown=True
+    )
+    return [row.id for row in claim.rows]
+
+
+def test_a_late_row_before_a_long_run_in_doubt_takes_all_of_it_with_it(desk):
+    with desk.database.begin() as late:
+        (before,) = late.raw.execute(
+            "INSERT INTO outbox (operation, payload) VALUES ('create_or_update', '{\"email\": \"a@b.com\"}') RETURNING id"
+        ).fetchone()
+        rows = [desk.email("a@b.com") for _ in range(200)]
+        assert in_doubt(desk) == rows
+    for n in range(40):
+        desk.email(f"o{n}@b.com")
+        desk.email(f"o{n}@b.com")
+    desk.due(*rows)
+    assert together(desk)[before] == [before, *rows]
+
+
+def test_a_run_in_doubt_goes_together_again_however_many_rows_stand_between(desk):
+    first = desk.email("a@b.com")
+    desk.run(
+        "INSERT INTO outbox (operation, payload) SELECT 'update_only', '{\"id\": 3}' FROM generate_series(1, 3100)"
+    )
+    last = desk.email("a@b.com")
+    assert in_doubt(desk, most=1) == [first, last]
+    desk.mirror((3, "a@b.com"))
+    assert together(desk) == {}
+    desk.run(
+        "INSERT INTO outbox_key (key, outbox_id) SELECT 'email:a@b.com', outbox_id FROM outbox_key WHERE key = 'lead:3' "
+        "ON CONFLICT DO NOTHING"
+    )
+    desk.due(first, last)
+    assert together(desk)[first] == [first, last]
+
+
+def test_a_thousand_rows_in_doubt_for_the_third_time_are_found_once_each(desk):
+    desk.run(
+        "INSERT INTO outbox (operation, payload) SELECT 'create_or_update', '{\"email\": \"a@b.com\"}' "
+        "FROM generate_series(1, 1000)"
+    )
+    rows = in_doubt(desk)
+    assert len(rows) == 1000
+    for _ in range(2):
+        desk.due(*rows)
+        assert in_doubt(desk) == rows
+    assert desk.value("SELECT count(DISTINCT doubt) FROM outbox_queue") == 1
+    desk.due(*rows)
+    assert together(desk) == {rows[0]: rows}
+
+
+def test_whoever_cancels_a_row_in_doubt_ends_the_earlier_rows_of_its_record_too(desk):
+    rows = [desk.email("a@b.com") for _ in range(3)]
+    assert in_doubt(desk) == rows
+    assert operators.cancel(desk.database, [rows[1]]) == rows[:2]
+    desk.due(*rows)
+    assert together(desk) == {rows[2]: [rows[2]]}
+    assert [desk.status(row) for row in rows] == ["uncertain", "uncertain", "succeeded"]
 
 
 def test_a_run_leaves_room_for_the_calls_bytes(desk, monkeypatch):

@@ -98,18 +98,14 @@ WHERE q.state = 'closing' AND q.due_at <= statement_timestamp();
 -- End rows whose time is over; one that may have taken effect already is not called expired. Earlier rows that shared its record of
 -- unknown outcome end with it: alone they would undo what it may have written.
 WITH over AS MATERIALIZED (
-    SELECT outbox_id, unknown FROM outbox_queue WHERE expires_at <= statement_timestamp() AND state NOT IN ('sending', 'closing')
+    SELECT outbox_id, run, unknown, doubt FROM outbox_queue WHERE expires_at <= statement_timestamp() AND state NOT IN ('sending', 'closing')
 ), q AS (
     SELECT outbox_id, unknown FROM over
     UNION
     SELECT e.outbox_id, true
-    FROM over v
-    JOIN outbox_key mine ON mine.outbox_id = v.outbox_id
-    JOIN outbox_key theirs ON theirs.key = mine.key AND theirs.outbox_id < v.outbox_id
-    JOIN outbox_queue e ON e.outbox_id = theirs.outbox_id AND e.unknown AND e.state NOT IN ('sending', 'closing', 'halted')
-    WHERE v.unknown AND EXISTS (
-        SELECT FROM outbox_attempt a JOIN outbox_attempt b ON b.claim = a.claim
-        WHERE a.outbox_id = v.outbox_id AND a.outcome = 'unknown' AND b.outbox_id = e.outbox_id)
+    FROM over v CROSS JOIN LATERAL (
+        SELECT outbox_id FROM outbox_queue WHERE doubt = v.doubt AND run = v.run AND outbox_id < v.outbox_id
+          AND state NOT IN ('sending', 'closing', 'halted') OFFSET 0) AS e
 )
 UPDATE outbox o
 SET status = CASE WHEN q.unknown THEN 'uncertain' ELSE 'expired' END, finished_at = now(), next_attempt_at = NULL,
@@ -176,41 +172,40 @@ SELECT min(claim) AS claim, count(*) AS rows, (SELECT array_agg(outbox_id) FROM 
 -- Those that shared one of unknown outcome go together again, due or not, however many, and whatever turned out to stand between them since (it waits
 -- for the first of them): an earlier row alone would undo a later one for a while.
 WITH heads AS (
-    SELECT q.outbox_id AS head, q.run, q.shape, q.unknown, k.key
+    SELECT q.outbox_id AS head, q.run, q.shape, q.doubt, k.key
     FROM outbox_queue q JOIN outbox_key k ON k.outbox_id = q.outbox_id
     WHERE q.outbox_id = ANY(:ids) AND q.run IS NOT NULL
 ), behind AS (
-    SELECT h.head, h.unknown AS doubted, b.outbox_id, b.unknown, b.bytes, b.fits AND (b.place <= :each OR b.unknown) AS fits, b.names
+    SELECT h.head, h.run, b.outbox_id, b.doubt, b.bytes, b.fits AND b.place <= :each AS fits, b.names
     FROM heads h CROSS JOIN LATERAL (
-        SELECT k.outbox_id, q.bytes, q.unknown, row_number() OVER (ORDER BY k.outbox_id) AS place,
+        SELECT k.outbox_id, q.doubt, q.bytes, row_number() OVER (ORDER BY k.outbox_id) AS place,
             coalesce(q.state = 'blocked' AND q.run = h.run AND q.shape = h.shape AND (q.due_at <= clock_timestamp() OR q.unknown), false) AS fits,
             (SELECT count(*) FROM outbox_key own WHERE own.outbox_id = k.outbox_id) AS names
         FROM outbox_key k JOIN outbox_queue q ON q.outbox_id = k.outbox_id
         WHERE k.key = h.key AND k.outbox_id > h.head
-        ORDER BY k.outbox_id LIMIT CASE WHEN h.unknown THEN CAST(:most AS integer) ELSE CAST(:each AS integer) END + 1) AS b
+        ORDER BY k.outbox_id LIMIT :each + 1) AS b
 ), together AS (
-    SELECT head, doubted, outbox_id, unknown, min(bytes) AS bytes, bool_and(fits) AND count(*) = min(names) AS fits
-    FROM behind GROUP BY head, doubted, outbox_id, unknown
+    SELECT head, run, outbox_id, doubt, min(bytes) AS bytes, bool_and(fits) AND count(*) = min(names) AS fits
+    FROM behind GROUP BY head, run, outbox_id, doubt
 ), cut AS (
     SELECT *, min(outbox_id) FILTER (WHERE NOT fits) OVER (PARTITION BY head) AS first_other FROM together
 ), unbroken AS (
-    SELECT head, outbox_id, unknown, sum(bytes) OVER front AS total, row_number() OVER front AS place
+    SELECT head, run, outbox_id, doubt, sum(bytes) OVER front AS total, row_number() OVER front AS place
     FROM cut WHERE first_other IS NULL OR outbox_id < first_other
-    WINDOW front AS (ORDER BY doubted DESC, outbox_id)
+    WINDOW front AS (ORDER BY outbox_id)
 ), chosen AS (
-    SELECT head, outbox_id, unknown FROM unbroken WHERE total <= :bytes AND place <= :most
-), doubts AS (
-    SELECT r.head, a.claim
-    FROM (SELECT head, outbox_id FROM chosen WHERE unknown UNION SELECT head, head FROM heads WHERE unknown) AS r
-    CROSS JOIN LATERAL (SELECT claim FROM outbox_attempt WHERE outbox_id = r.outbox_id AND outcome = 'unknown' OFFSET 0) AS a
+    SELECT head, run, outbox_id, doubt FROM unbroken WHERE total <= :bytes AND place <= :most
+), doubts AS MATERIALIZED (
+    SELECT head, run, doubt FROM chosen WHERE doubt IS NOT NULL UNION SELECT head, run, doubt FROM heads WHERE doubt IS NOT NULL
 )
 SELECT head, outbox_id FROM chosen
 UNION
-SELECT t.head, t.outbox_id
-FROM together t
-CROSS JOIN LATERAL (SELECT claim FROM outbox_attempt WHERE outbox_id = t.outbox_id AND outcome = 'unknown' OFFSET 0) AS a
-JOIN doubts d ON d.head = t.head AND d.claim = a.claim
-WHERE t.unknown AND t.fits
+SELECT d.head, p.outbox_id
+FROM doubts d CROSS JOIN LATERAL (
+    SELECT outbox_id FROM outbox_queue WHERE doubt = d.doubt AND run = d.run AND state = 'blocked' AND outbox_id > d.head OFFSET 0) AS p
+WHERE NOT EXISTS (
+    SELECT FROM outbox_key own
+    WHERE own.outbox_id = p.outbox_id AND NOT EXISTS (SELECT FROM outbox_key h WHERE h.key = own.key AND h.outbox_id = d.head))
 ORDER BY outbox_id;
 
 -- name: queue_join
@@ -268,7 +263,7 @@ SELECT NOT (EXISTS (SELECT FROM outbox_queue WHERE state = 'new') OR EXISTS (SEL
 -- Rows that a replica was sending by a call when its session ended, or that this living one left in the middle of it, in claims that none of
 -- its workers carries; imports have their own rescue.
 SELECT o.id, o.operation, outbox_lookup(o.lookup_field, o.payload) AS lookup, o.partition_name, o.options - 'on_failure' AS options, o.payload,
-    o.attempts, q.unknown, o.on_unknown_outcome, o.if_matches, o.if_unchanged_since, q.claim, o.first_sent_at,
+    o.attempts, q.unknown, o.on_unknown_outcome, o.if_matches, o.if_unchanged_since, q.claim, q.run, o.first_sent_at,
     CASE WHEN o.attempts > 1 THEN (SELECT count(*) FROM outbox_attempt a WHERE a.outbox_id = o.id AND a.outcome = 'retry') ELSE 0 END
         AS turned_away
 FROM outbox_queue q JOIN outbox o ON o.id = q.outbox_id
@@ -376,7 +371,7 @@ UPDATE outbox_key SET busy = false WHERE outbox_id = ANY(:ids) AND busy;
 -- name: queue_close
 -- Rows whose outcome is not known: their keys stay closed for a while. Rows of one record are due in one moment, so that they go together again.
 UPDATE outbox_queue q
-SET state = 'closing', claim = NULL, replica = NULL, claimed_at = NULL, unknown = q.unknown OR t.unknown,
+SET state = 'closing', claim = NULL, replica = NULL, claimed_at = NULL, unknown = q.unknown OR t.unknown, doubt = q.claim,
     due_at = statement_timestamp() + t.due_in * interval '1 second'
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS t (outbox_id bigint, due_in double precision, unknown boolean)
 WHERE q.outbox_id = t.outbox_id;
@@ -445,7 +440,7 @@ WITH chosen AS (
     FOR UPDATE OF o
 ), queued AS (
     INSERT INTO outbox_queue (outbox_id) SELECT id FROM chosen WHERE finished
-    ON CONFLICT (outbox_id) DO UPDATE SET state = 'new', unknown = false
+    ON CONFLICT (outbox_id) DO UPDATE SET state = 'new', unknown = false, doubt = NULL
 ), hurried AS (
     UPDATE outbox_queue q SET due_at = now() FROM chosen c WHERE q.outbox_id = c.id AND NOT c.finished AND q.state = 'waiting'
 )
@@ -456,11 +451,21 @@ FROM chosen c WHERE o.id = c.id
 RETURNING o.id;
 
 -- name: outbox_cancel
--- End rows that are not being sent; one that may have taken effect already is not called cancelled.
+-- End rows that are not being sent; one that may have taken effect already is not called cancelled, and earlier rows that shared its record
+-- end with it: alone they would undo what it may have written.
+WITH named AS MATERIALIZED (
+    SELECT outbox_id, run, unknown, doubt, state FROM outbox_queue WHERE outbox_id = ANY(:ids) AND state <> 'sending'
+), q AS (
+    SELECT outbox_id, state, unknown FROM named
+    UNION
+    SELECT e.outbox_id, e.state, true
+    FROM named n CROSS JOIN LATERAL (
+        SELECT outbox_id, state FROM outbox_queue WHERE doubt = n.doubt AND run = n.run AND outbox_id < n.outbox_id AND state <> 'sending' OFFSET 0) AS e
+)
 UPDATE outbox o
-SET status = CASE WHEN q.unknown THEN 'uncertain' ELSE 'cancelled' END, finished_at = now(), next_attempt_at = NULL
-FROM outbox_queue q
-WHERE o.id = ANY(:ids) AND q.outbox_id = o.id AND q.state <> 'sending' AND o.finished_at IS NULL
+SET status = CASE WHEN q.unknown THEN 'uncertain' ELSE 'cancelled' END, finished_at = now(), next_attempt_at = NULL,
+    error_message = coalesce(o.error_message, CASE WHEN q.unknown THEN 'it was cancelled while its outcome was not known' END)
+FROM q WHERE q.outbox_id = o.id AND o.finished_at IS NULL
 RETURNING o.id, q.state = 'closing' AS closing;
 
 -- name: outbox_resolve
@@ -480,7 +485,7 @@ WITH chosen AS (
     FOR UPDATE OF o
 ), queued AS (
     INSERT INTO outbox_queue (outbox_id) SELECT id FROM chosen
-    ON CONFLICT (outbox_id) DO UPDATE SET state = 'new', unknown = false
+    ON CONFLICT (outbox_id) DO UPDATE SET state = 'new', unknown = false, doubt = NULL
 )
 UPDATE outbox o SET status = 'pending', finished_at = NULL FROM chosen c WHERE o.id = c.id RETURNING o.id;
 
