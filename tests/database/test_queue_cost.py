@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from syncd.database import outbox
 from syncd.database.engine import Transaction
 from syncd.database.queries import for_driver
 from tests.database.desk import Desk
@@ -19,6 +20,7 @@ class Watch:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.blocks: dict[str, int] = {}
+        self.rows: dict[str, float] = {}
         self.scanned: set[tuple[str, str]] = set()
         original = Transaction._execute
 
@@ -34,6 +36,7 @@ class Watch:
 
     def note(self, name: str, plan: dict[str, Any]) -> None:
         self.blocks[name] = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+        self.rows[name] = max(node["Actual Rows"] * node["Actual Loops"] for node in nodes(plan))
         scans = [node for node in nodes(plan) if node["Node Type"] == "Seq Scan" and node["Actual Loops"]]
         self.scanned |= {(name, node["Relation Name"]) for node in scans if node["Relation Name"] in GROWING}
 
@@ -115,3 +118,23 @@ def test_neither_new_rows_nor_the_drains_questions_look_at_those_that_wait(desk,
             transaction.rows("queue_orphans", kind=1, mine=1, carried=[7], seconds=10)
     assert watch.scanned == set()
     assert max(watch.blocks.values()) < 200
+
+
+def test_rows_that_are_in_doubt_for_the_third_time_are_looked_for_once_each(desk, monkeypatch):
+    rows = 1_000
+    desk.run(
+        "INSERT INTO outbox (operation, payload) SELECT 'create_or_update', '{\"email\": \"a@b.com\"}' "
+        "FROM generate_series(1, %s)",
+        rows,
+    )
+    for _ in range(3):
+        claim = outbox.claim(desk.database, replica=1, most=A_CALL, coalesce=True)
+        assert len(claim.rows) == rows
+        desk.settle(claim, "unknown", "retrying", error_message="?", unknown=True)
+    with monkeypatch.context() as patch:
+        watch = Watch(patch)
+        claim = outbox.claim(desk.database, replica=1, most=A_CALL, coalesce=True)
+    assert len(claim.rows) == rows
+    # Index entries of what was there before are met once more, and no pairs of rows.
+    assert watch.rows["queue_followers"] <= 10 * rows
+    assert watch.scanned == set()

@@ -204,8 +204,8 @@ SELECT d.head, p.outbox_id
 FROM doubts d CROSS JOIN LATERAL (
     SELECT outbox_id FROM outbox_queue WHERE doubt = d.doubt AND run = d.run AND state = 'blocked' AND outbox_id > d.head OFFSET 0) AS p
 WHERE NOT EXISTS (
-    SELECT FROM outbox_key own
-    WHERE own.outbox_id = p.outbox_id AND NOT EXISTS (SELECT FROM outbox_key h WHERE h.key = own.key AND h.outbox_id = d.head))
+    SELECT FROM (SELECT key FROM outbox_key WHERE outbox_id = p.outbox_id OFFSET 0) AS own
+    WHERE NOT EXISTS (SELECT FROM outbox_key h WHERE h.key = own.key AND h.outbox_id = d.head))
 ORDER BY outbox_id;
 
 -- name: queue_join
