@@ -108,9 +108,9 @@ WITH over AS MATERIALIZED (
           AND state NOT IN ('sending', 'closing', 'halted') OFFSET 0) AS e
 )
 UPDATE outbox o
-SET status = CASE WHEN q.unknown THEN 'uncertain' ELSE 'expired' END, finished_at = now(), next_attempt_at = NULL,
-    error_message = coalesce(o.error_message, 'it was not sent before expires_at')
-FROM q WHERE o.id = q.outbox_id
+SET status = CASE WHEN o.id = ANY(ARRAY(SELECT outbox_id FROM q WHERE unknown)) THEN 'uncertain' ELSE 'expired' END, finished_at = now(),
+    next_attempt_at = NULL, error_message = coalesce(o.error_message, 'it was not sent before expires_at')
+WHERE o.id = ANY(ARRAY(SELECT outbox_id FROM q))
 RETURNING o.id;
 
 -- name: queue_candidates
