@@ -133,14 +133,14 @@ class Sender:
         return [*unnamed, *checked], rows
 
     def _unready(self, row: ClaimedRow, problem: SyncdError) -> Verdict:
-        """Decide about a row for which the mirror could not be asked. A database that is away is not the row's fault."""
-        away = isinstance(problem, DatabaseProblem)
+        """Decide about a row for which the mirror could not be asked: that is not its fault where the database is away."""
+        for_ever = isinstance(problem, DatabaseProblem) or row.unknown
         return after_refusal_to_work(
             row,
             code="database",
             reason=f"the mirror could not be asked for its lead: {problem}",
             due_in=self._back_off(row),
-            attempts_at_most=row.attempts + 1 if away else self._conf.retry_at_most,
+            attempts_at_most=row.attempts + 1 if for_ever else self._conf.retry_at_most,
         )
 
     def _send(
