@@ -143,7 +143,7 @@ def activity(item: Json) -> models.Activity:
 
 def _change(item: Json) -> models.FieldChange:
     return models.FieldChange(
-        name=_name(item["name"]), old=_text(item.get("oldValue")), new=_text(item.get("newValue"))
+        name=str(item["name"]), old=_text(item.get("oldValue")), new=_text(item.get("newValue"))
     )
 
 
