@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from syncd.core.outbox import after_unknown_outcome
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from syncd.core.outbox import ClaimedRow, Shape, Verdict
 
@@ -61,22 +63,19 @@ class Run:
         return (), (Run(self.rows[:middle]), Run(self.rows[middle:]))
 
 
-def in_doubt(runs: Iterable[Run], decide: Callable[[ClaimedRow, bool], Verdict]) -> list[Verdict]:
-    """Decide about rows of unknown outcome, run by run.
+def in_doubt(
+    shape: Shape, runs: Iterable[Run], *, code: str, reason: str, wait: float, attempts_at_most: int
+) -> list[Verdict]:
+    """Decide about the rows of a call that may have taken effect; see ``after_unknown_outcome``.
 
-    decide: of a row, and whether it is to be given up. With a row that is given up the earlier ones of its run
-    are too: they would undo alone what it may have written.
+    With a row that is given up the earlier ones of its run are too: alone they would undo what it may have written.
     """
+    decide = partial(after_unknown_outcome, shape, code=code, reason=reason, wait=wait)
     verdicts: list[Verdict] = []
     for run in runs:
-        found = [decide(row, False) for row in run.rows]
-        given_up = max(
-            (place for place, verdict in enumerate(found) if verdict.status == "uncertain"), default=0
-        )
-        verdicts += [
-            decide(row, True) if place < given_up else verdict
-            for place, (row, verdict) in enumerate(zip(run.rows, found, strict=True))
-        ]
+        found = [decide(row, attempts_at_most=attempts_at_most) for row in run.rows]
+        given_up = max((n for n, verdict in enumerate(found) if verdict.status == "uncertain"), default=0)
+        verdicts += [*(decide(row, attempts_at_most=0) for row in run.rows[:given_up]), *found[given_up:]]
     return verdicts
 
 

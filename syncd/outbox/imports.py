@@ -16,7 +16,7 @@ from syncd import log, metrics
 from syncd.core import imports as core
 from syncd.core.budget import NOT_MADE, OWN_BUDGET
 from syncd.core.codes import without_values
-from syncd.core.outbox import Settlement, Verdict, after_unknown_outcome, not_sent
+from syncd.core.outbox import Settlement, Verdict, not_sent
 from syncd.core.runs import Run, in_doubt
 from syncd.database import imports, outbox
 from syncd.errors import (
@@ -329,15 +329,7 @@ class Imports:
     ) -> list[Verdict]:
         code, reason = error
         return in_doubt(
-            runs,
-            lambda row, give_up: after_unknown_outcome(
-                shape,
-                row,
-                code=code,
-                reason=reason,
-                wait=wait,
-                attempts_at_most=0 if give_up else self._conf.retry_at_most,
-            ),
+            shape, runs, code=code, reason=reason, wait=wait, attempts_at_most=self._conf.retry_at_most
         )
 
     def _settle(

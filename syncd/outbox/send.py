@@ -26,7 +26,6 @@ from syncd.core.outbox import (
     Verdict,
     after_refusal_to_work,
     after_skip,
-    after_unknown_outcome,
     not_sent,
 )
 from syncd.core.runs import Run, in_doubt, runs
@@ -258,7 +257,8 @@ class Sender:
     def after_error(self, shape: Shape, row: ClaimedRow, problem: MarketoError, took: float) -> Verdict:
         """Decide about a row of a call that failed as a whole; took: seconds since the call began."""
         if isinstance(problem, OutcomeUnknown):
-            return self._doubted(shape, row, code=problem.code, reason=problem.message, since=took)
+            (verdict,) = self._after_errors(shape, [Run((row,))], problem, took)
+            return verdict
         if problem.code in NOT_MADE:
             return not_sent(row)
         due_in = self._back_off(row)
@@ -282,33 +282,11 @@ class Sender:
 
         since: seconds since the call began; 0 where that is not known, for it may have waited long before it left.
         """
-        return in_doubt(
-            sent,
-            lambda row, give_up: self._doubted(
-                shape, row, code=code, reason=reason, since=since, give_up=give_up
-            ),
-        )
-
-    def _doubted(
-        self,
-        shape: Shape,
-        row: ClaimedRow,
-        *,
-        code: str,
-        reason: str,
-        since: float = 0.0,
-        give_up: bool = False,
-    ) -> Verdict:
         wait = self._conf.unknown_outcome_wait_seconds
         if wait is None:
             wait = max(0.0, _endpoint(shape).timeout * self._timeout_scale - since) + NETWORK_MARGIN
-        return after_unknown_outcome(
-            shape,
-            row,
-            code=code,
-            reason=reason,
-            wait=wait,
-            attempts_at_most=0 if give_up else self._conf.retry_at_most,
+        return in_doubt(
+            shape, sent, code=code, reason=reason, wait=wait, attempts_at_most=self._conf.retry_at_most
         )
 
     def _named(self, shape: Shape, rows: Rows) -> tuple[list[Settlement], Rows]:
@@ -360,7 +338,8 @@ class Sender:
     def _refused(self, shape: Shape, row: ClaimedRow, problem: Refused) -> Verdict:
         """Decide about a row for which a read was needed that Marketo refuses: what was in doubt stays so, and not for ever."""
         if row.unknown:
-            return self._doubted(shape, row, code=problem.code, reason=problem.message)
+            (verdict,) = self.after_unknown(shape, [Run((row,))], code=problem.code, reason=problem.message)
+            return verdict
         return after_skip(shape, row, code=problem.code, reason=problem.message)
 
     def _settlement(
